@@ -1,0 +1,5 @@
+"""Who did what, on whose behalf, with which outcome: an append-only chain for each tenant.
+
+`actions` lists everything that can be recorded, `recorder` writes events in the caller's transaction, `chain` says
+how one event's hash follows from the event before it.
+"""

@@ -1,0 +1,49 @@
+"""Work that goes on after its call was answered: estimates and jobs.
+
+A piece of work is known by a key. All of it is durable elsewhere, so stopping it loses nothing: at the next start it
+is taken up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Hashable
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Background:
+    """Tasks by key. At most ``width`` of them hold a turn (see :attr:`turns`) at a time."""
+
+    def __init__(self, width: int) -> None:
+        self.turns = asyncio.Semaphore(width)
+        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
+
+    def start(self, key: Hashable, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` in the background."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._finished(key, done))
+
+    def cancel(self, key: Hashable) -> None:
+        """Stop the work of this key, if it is still going on."""
+        task = self._tasks.get(key)
+        if task is not None:
+            task.cancel()
+
+    async def close(self, timeout_s: float) -> None:
+        """Stop everything and wait until it has stopped, ``timeout_s`` seconds at most."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    def _finished(self, key: Hashable, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("emulator.background_work_failed", key=repr(key), exc_info=task.exception())

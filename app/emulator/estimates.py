@@ -1,0 +1,246 @@
+"""Previews and estimates: two views of one asynchronous count, under one id.
+
+``POST /preview`` answers at once with state NEW. The count runs in the background (RUNNING, with numbers that grow)
+and ends as RESULT_READY or FAILED. Only beginning and end are stored: after a restart an unfinished one begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.aep import errors as aep_errors
+from app.aep import headers, models, paging, paths
+from app.aep.ids import PreviewId, decode_preview_id
+from app.aep.times import epoch_ms, from_epoch_ms
+from app.emulator.answers import Refusal, json_answer
+from app.emulator.background import Background
+from app.emulator.clock import Clock
+from app.emulator.gate import Call, Gate
+from app.emulator.organizations import EmulatedSandbox, Organization
+from app.emulator.populations import Population, Populations, Reading
+from app.emulator.rules import Rule, RuleBook
+from app.emulator.state import State, Store
+from app.errors import GatewayError, NotFound
+
+log = structlog.get_logger(__name__)
+
+KIND: Final = "preview"
+_UNFINISHED: Final = ("NEW", "RUNNING")
+_DEFAULT_LIMIT: Final = 1000
+
+Key = tuple[str, str, str, str]
+
+
+class Estimates:
+    """The calls under ``/preview`` and ``/estimate``."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        rules: RuleBook,
+        populations: Populations,
+        background: Background,
+        clock: Clock,
+        *,
+        step_s: float,
+    ) -> None:
+        self._gate = gate
+        self._rules = rules
+        self._populations = populations
+        self._background = background
+        self._clock = clock
+        self._step_s = step_s
+        self._readings: dict[Key, Reading] = {}
+
+    def routes(self) -> list[Route]:
+        """Return the paths of this resource."""
+        guard = self._gate.guard
+        preview, estimate = f"{paths.PREVIEW}/{{id}}", f"{paths.ESTIMATE}/{{id}}"
+        return [
+            Route(paths.PREVIEW, guard(self._create), methods=["POST"]),
+            Route(preview, guard(self._get_preview), methods=["GET"]),
+            Route(preview, guard(self._delete), methods=["DELETE"]),
+            Route(estimate, guard(self._get_estimate), methods=["GET"]),
+        ]
+
+    async def resume(self, organization: Organization, sandbox: EmulatedSandbox, state: State) -> None:
+        """Take up what a previous process left unfinished in a sandbox."""
+        store = state.store(organization.org_id, sandbox.name)
+        for query_id, document in await store.works_in_state(KIND, _UNFINISHED):
+            self._start(store, self._populations.of(organization, sandbox), query_id, document)
+
+    async def _create(self, call: Call) -> Response:
+        body = await call.json()
+        request = models.read_model(models.PreviewRequest, body)
+        rule = await self._rules.check_text(call, request.predicate_expression)
+        query_id = str(uuid.uuid4())
+        preview_id = PreviewId(f"app-{call.organization.slug}", query_id).encode()
+        document = {
+            "previewId": preview_id,
+            "expression": rule.text,
+            "graphType": request.graph_type,
+            "state": "NEW",
+            "asOfMs": call.now_ms,
+            "createdBy": call.token.user_id,
+        }
+        await call.store.add_work(KIND, query_id, "NEW", document, now_ms=call.now_ms)
+        self._start(call.store, self._population(call), query_id, document)
+        location = {headers.LOCATION: paths.resource(paths.PREVIEW, preview_id)}
+        return json_answer(_status(query_id, document), 201, location)
+
+    async def _get_preview(self, call: Call) -> Response:
+        query_id, document = await self._find(call)
+        offset = paging.whole_number(call.request.query_params, "offset", default=0) or 0
+        limit = paging.whole_number(call.request.query_params, "limit", default=_DEFAULT_LIMIT, minimum=1)
+        size = min(limit or _DEFAULT_LIMIT, _DEFAULT_LIMIT)
+        rows: list[dict[str, Any]] = []
+        if document["state"] == "RESULT_READY":
+            rule = await self._rules.check_text(call, document["expression"])
+            moment = from_epoch_ms(document["asOfMs"])
+            # One row more than asked for tells whether there is a next page.
+            rows = await self._population(call).rows(rule, moment, offset, size + 1)
+        return json_answer(
+            {
+                **_status(query_id, document),
+                "results": [_row(row, call) for row in rows[:size]],
+                "page": {"offset": offset, "size": len(rows[:size])},
+                "links": _links(document["previewId"], offset, size, more=len(rows) > size),
+            }
+        )
+
+    async def _get_estimate(self, call: Call) -> Response:
+        query_id, document = await self._find(call)
+        reading = self._reading(call, query_id, document)
+        base = str(call.request.base_url).rstrip("/")
+        app = f"app-{call.organization.slug}"
+        link = f"{base}{paths.PREVIEW}/{app}/execution/0?previewQueryId={query_id}"
+        return json_answer(
+            {
+                "estimatedSize": reading.estimated_size,
+                "numRowsToRead": reading.rows_to_read,
+                "estimatedNamespaceDistribution": [
+                    {"namespaceId": namespace, "profilesMatchedSoFar": matched}
+                    for namespace, matched in reading.by_namespace.items()
+                ],
+                "state": document["state"],
+                "profilesReadSoFar": reading.rows_read,
+                "standardError": reading.standard_error,
+                "error": {"description": document.get("fault", ""), "traceback": ""},
+                "profilesMatchedSoFar": reading.rows_matched,
+                "totalRows": reading.rows_total,
+                "confidenceInterval": "95%",
+                "_links": {"preview": link},
+            }
+        )
+
+    async def _delete(self, call: Call) -> Response:
+        query_id = _query_id(call)
+        if not await call.store.delete_work(KIND, query_id):
+            raise _not_found(call)
+        self._background.cancel(_key(call.store, query_id))
+        return json_answer(aep_errors.message_body(f"Preview with id '{call.path('id')}' has been deleted"))
+
+    async def _find(self, call: Call) -> tuple[str, dict[str, Any]]:
+        """Return the preview that the path names, with the state that it has in the running work."""
+        query_id = _query_id(call)
+        document = await call.store.work(KIND, query_id)
+        if document is None:
+            raise _not_found(call)
+        if document["state"] == "NEW" and _key(call.store, query_id) in self._readings:
+            document = {**document, "state": "RUNNING"}
+        return query_id, document
+
+    def _reading(self, call: Call, query_id: str, document: Mapping[str, Any]) -> Reading:
+        if document["state"] == "RESULT_READY":
+            return Reading.from_document(document["reading"])
+        running = self._readings.get(_key(call.store, query_id))
+        return running or self._population(call).nothing_read()
+
+    def _population(self, call: Call) -> Population:
+        return self._populations.of(call.organization, call.sandbox)
+
+    def _start(self, store: Store, population: Population, query_id: str, document: Mapping[str, Any]) -> None:
+        key = _key(store, query_id)
+        self._background.start(key, self._run(key, store, population, document))
+
+    async def _run(self, key: Key, store: Store, population: Population, document: Mapping[str, Any]) -> None:
+        query_id = key[-1]
+        try:
+            async with self._background.turns:
+                await asyncio.sleep(self._step_s)
+                self._readings[key] = population.nothing_read()
+                outcome = await self._count(key, population, document)
+            await store.change_work(
+                KIND, query_id, lambda stored: {**stored, **outcome}, state_member="state", now_ms=self._now_ms()
+            )
+        except NotFound:
+            log.info("emulator.preview_deleted_while_running", preview_query_id=query_id)
+        finally:
+            self._readings.pop(key, None)
+
+    async def _count(self, key: Key, population: Population, document: Mapping[str, Any]) -> dict[str, Any]:
+        moment: datetime = from_epoch_ms(document["asOfMs"])
+        try:
+            rule: Rule = self._rules.parse_for(population.organization, document["expression"])
+            self._readings[key] = await population.rough_estimate(rule, moment)
+            await asyncio.sleep(self._step_s)
+            reading = await population.estimate(rule, moment)
+        except GatewayError as fault:
+            # The reason belongs to whoever asked, so it is stored with the preview and not only logged.
+            log.warning("emulator.estimate_failed", preview_query_id=key[-1], reason=fault.detail)
+            return {"state": "FAILED", "fault": fault.detail}
+        return {"state": "RESULT_READY", "reading": reading.to_document()}
+
+    def _now_ms(self) -> int:
+        return epoch_ms(self._clock.now())
+
+
+def _key(store: Store, query_id: str) -> Key:
+    return (KIND, store.org_id, store.sandbox, query_id)
+
+
+def _query_id(call: Call) -> str:
+    decoded = decode_preview_id(call.path("id"))
+    if decoded is None or decoded.app != f"app-{call.organization.slug}":
+        raise _not_found(call)
+    return decoded.query_id
+
+
+def _not_found(call: Call) -> Refusal:
+    return Refusal(404, f"The preview {call.path('id')} is not found. Create one with POST /preview.")
+
+
+def _status(query_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "state": document["state"],
+        "previewQueryId": query_id,
+        "previewQueryStatus": document["state"],
+        "previewId": document["previewId"],
+        "previewExecutionId": 0,
+    }
+
+
+def _row(row: tuple[str, list[str]], call: Call) -> dict[str, Any]:
+    base = f"{str(call.request.base_url).rstrip('/')}{paths.UPS}/models/profile"
+    xid, others = row
+    linked = {other: {"_href": f"{base}/{other}"} for other in others}
+    return {xid: {"_href": f"{base}/{xid}", "endCustomerIds": linked}}
+
+
+def _links(preview_id: str, offset: int, limit: int, *, more: bool) -> dict[str, str]:
+    def href(start: int) -> str:
+        return f"{paths.resource('/preview', preview_id)}?offset={start}&limit={limit}"
+
+    return {
+        "_self": href(offset),
+        "next": href(offset + limit) if more else "",
+        "prev": href(max(0, offset - limit)) if offset else "",
+    }

@@ -1,0 +1,157 @@
+"""The Adobe organizations that the emulator plays, with their sandboxes and technical accounts.
+
+They stand in ``organizations.json`` in the state folder, which is made on the first start with random secrets and
+may be edited while the emulator is down. The file is the only place where a client secret is kept.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from app.emulator.private_files import write_private
+from app.errors import InternalError
+
+FILE_NAME = "organizations.json"
+
+DEFAULT_SCOPES = (
+    "openid",
+    "session",
+    "AdobeID",
+    "read_organizations",
+    "additional_info",
+    "additional_info.projectedProductContext",
+    "additional_info.job_function",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedSandbox:
+    """One sandbox of an organization. ``id`` is a UUID as text."""
+
+    name: str
+    title: str
+    type: Literal["production", "development"]
+    default: bool
+    id: str
+
+    def reference(self) -> dict[str, object]:
+        """Return the sandbox as it stands inside segmentation objects."""
+        return {"sandboxId": self.id, "sandboxName": self.name, "type": self.type, "default": self.default}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A technical account of an organization and the client that acts as it."""
+
+    client_id: str
+    client_secret: str
+    technical_account_id: str
+    scopes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Leave the secret out of tracebacks and logs."""
+        return f"Credential(client_id={self.client_id!r})"
+
+    def has_secret(self, secret: str) -> bool:
+        """Compare a secret in constant time."""
+        return hmac.compare_digest(self.client_secret.encode(), secret.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """One Adobe organization. ``namespace`` is the tenant namespace of its schemas, ``seed`` that of its sample."""
+
+    slug: str
+    org_id: str
+    namespace: str
+    region: str
+    sandboxes: tuple[EmulatedSandbox, ...]
+    credentials: tuple[Credential, ...]
+    seed: int
+
+    def sandbox(self, name: str) -> EmulatedSandbox | None:
+        """Return the sandbox of this name, if the organization has one."""
+        return next((sandbox for sandbox in self.sandboxes if sandbox.name == name), None)
+
+
+class Organizations:
+    """All organizations of an emulator, found by org id or by client id."""
+
+    def __init__(self, organizations: Iterable[Organization]) -> None:
+        self._by_id = {organization.org_id: organization for organization in organizations}
+        self._by_client: dict[str, tuple[Organization, Credential]] = {
+            credential.client_id: (organization, credential)
+            for organization in self._by_id.values()
+            for credential in organization.credentials
+        }
+
+    def all(self) -> tuple[Organization, ...]:
+        """Return every organization, in the order of the file."""
+        return tuple(self._by_id.values())
+
+    def get(self, org_id: str) -> Organization | None:
+        """Return the organization with this IMS org id."""
+        return self._by_id.get(org_id)
+
+    def client(self, client_id: str) -> tuple[Organization, Credential] | None:
+        """Return the client with this id and the organization that it belongs to."""
+        return self._by_client.get(client_id)
+
+
+def load_or_create(state_dir: Path) -> Organizations:
+    """Read ``organizations.json``; make it with new secrets when there is none.
+
+    Raises InternalError when the file cannot be read: to replace it would lock every client out.
+    """
+    path = state_dir / FILE_NAME
+    if not path.exists():
+        document = [asdict(organization) for organization in _demo_organizations()]
+        write_private(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    try:
+        return Organizations(msgspec.json.decode(path.read_bytes(), type=list[Organization]))
+    except (OSError, msgspec.DecodeError) as fault:
+        raise InternalError(
+            f"{path} cannot be read: {fault}", hint="Correct the file, or remove it to have new organizations made."
+        ) from fault
+
+
+def _demo_organizations() -> list[Organization]:
+    return [
+        _organization("luma", "_wwfovlab011", seed=11),
+        _organization("solstice", "_solsticeretail", seed=12),
+    ]
+
+
+def _organization(slug: str, namespace: str, *, seed: int) -> Organization:
+    sandboxes = (
+        EmulatedSandbox("prod", "Prod", "production", True, _stable_uuid(slug, "prod")),
+        EmulatedSandbox("dev", "Development", "development", False, _stable_uuid(slug, "dev")),
+    )
+    org_id = _stable_uuid(slug, "organization").replace("-", "").upper()[:24] + "@AdobeOrg"
+    return Organization(slug, org_id, namespace, "VA7", sandboxes, (_new_credential(),), seed)
+
+
+def _new_credential() -> Credential:
+    return Credential(
+        client_id=secrets.token_hex(16),
+        client_secret=f"p8e-{secrets.token_urlsafe(32)}",
+        technical_account_id=f"{secrets.token_hex(12).upper()}@techacct.adobe.com",
+        scopes=DEFAULT_SCOPES,
+    )
+
+
+def _stable_uuid(slug: str, name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{slug}.emulator.invalid"))
+
+
+def sandbox_references(organization: Organization) -> Mapping[str, dict[str, object]]:
+    """Return the references of all sandboxes by name."""
+    return {sandbox.name: sandbox.reference() for sandbox in organization.sandboxes}

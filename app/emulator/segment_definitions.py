@@ -1,0 +1,168 @@
+"""The calls under ``/segment/definitions``, and ``/segment/conversion``.
+
+A definition is stored as an audience (see `documents`). Its rule is checked against the organization's union schema
+before anything is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.aep import errors as aep_errors
+from app.aep import headers, models, paging, paths
+from app.emulator.answers import Refusal, json_answer
+from app.emulator.bulk import bulk_answer
+from app.emulator.documents import (
+    PLATFORM_TYPE,
+    changed_platform_audience,
+    definition_view,
+    new_platform_audience,
+)
+from app.emulator.gate import Call, Gate
+from app.emulator.rules import RuleBook
+from app.emulator.state import AUDIENCE_SORTABLE, AudienceQuery
+from app.errors import Conflict, NotFound
+
+_EVALUATION_FILTERS = {f"evaluationInfo.{method}.enabled": method for method in models.EVALUATION_METHODS}
+
+
+class _ExpressionMoved(Exception):
+    """The stored expression changed between the check and the write; check again."""
+
+
+class SegmentDefinitions:
+    """The seven calls."""
+
+    def __init__(self, gate: Gate, rules: RuleBook) -> None:
+        self._gate = gate
+        self._rules = rules
+
+    def routes(self) -> list[Route]:
+        """Return the paths of this resource."""
+        guard = self._gate.guard
+        one = f"{paths.SEGMENT_DEFINITIONS}/{{id}}"
+        return [
+            Route(paths.SEGMENT_DEFINITIONS, guard(self._list), methods=["GET"]),
+            Route(paths.SEGMENT_DEFINITIONS, guard(self._create), methods=["POST"]),
+            Route(
+                paths.SEGMENT_DEFINITIONS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]
+            ),
+            Route(one, guard(self._get), methods=["GET"]),
+            Route(one, guard(self._patch), methods=["PATCH"]),
+            Route(one, guard(self._delete), methods=["DELETE"]),
+            Route(paths.SEGMENT_CONVERSION, guard(self._convert, any_body_type=True), methods=["POST"]),
+        ]
+
+    async def _list(self, call: Call) -> Response:
+        query = call.request.query_params
+        request = paging.parse_p1(query, sortable=AUDIENCE_SORTABLE)
+        methods = _wanted_methods(query)
+        shown = AudienceQuery(request.sort, request.offset, request.limit, platform_only=True, methods=methods)
+        documents, total = await call.store.audiences(shown)
+        return json_answer(paging.p1_body([definition_view(document) for document in documents], total, request))
+
+    async def _create(self, call: Call) -> Response:
+        body = await call.json()
+        models.read_model(models.SegmentDefinitionCreate, body)
+        body = models.with_current_words(body)
+        document = await self.store_new(call, body)
+        return _answer(document)
+
+    async def store_new(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+        """Check and store a validated create body; return the document. Raises PQLError, Conflict."""
+        rule = await self._rules.check(call, body)
+        document = new_platform_audience(call, body, rule)
+        await call.store.add_audience(document, uses=rule.uses)
+        return document
+
+    async def _get(self, call: Call) -> Response:
+        return json_answer(definition_view(await _definition(call)))
+
+    async def _patch(self, call: Call) -> Response:
+        body = await call.json()
+        models.read_model(models.SegmentDefinitionPatch, body)
+        body = models.with_current_words(body)
+        while True:
+            try:
+                return _answer(await self._merge(call, body))
+            except _ExpressionMoved:
+                continue
+
+    async def _merge(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+        stored = await _definition(call)
+        rule = await self._rules.check(call, {**stored, **body}, segment_id=stored["id"])
+
+        def change(latest: dict[str, Any]) -> dict[str, Any]:
+            # The rule was checked outside the transaction. Had somebody else changed it since, a body that leaves
+            # the expression alone would put the old one back.
+            if "expression" not in body and latest["expression"] != stored["expression"]:
+                raise _ExpressionMoved
+            return changed_platform_audience(call, latest, body, rule)
+
+        try:
+            return await call.store.change_audience(stored["id"], change, uses=rule.uses)
+        except NotFound:
+            raise _not_found(stored["id"]) from None
+
+    async def _delete(self, call: Call) -> Response:
+        identifier = call.path("id")
+        try:
+            await call.store.delete_audience(identifier, platform_only=True)
+        except NotFound:
+            raise _not_found(identifier) from None
+        except Conflict as conflict:
+            message = f"{conflict.detail}. {conflict.hint}"
+            raise Refusal(400, message, code=aep_errors.ErrorCode.HAS_DEPENDENTS) from conflict
+        return json_answer(aep_errors.message_body(f"Segment with id '{identifier}' has been marked for deletion"))
+
+    async def _bulk_get(self, call: Call) -> Response:
+        async def find(ids: list[str]) -> dict[str, Any]:
+            found = await call.store.audiences_by_id(ids)
+            return {
+                identifier: definition_view(document)
+                for identifier, document in found.items()
+                if document["type"] == PLATFORM_TYPE
+            }
+
+        return await bulk_answer(call, find)
+
+    async def _convert(self, call: Call) -> Response:
+        body = await call.json()
+        models.read_model(models.SegmentDefinitionCreate, body)
+        expression = await self._rules.convert(call, body)
+        answer: dict[str, Any] = {**call.place}
+        for name in ("ttlInDays", "description", "profileInstanceId", "payloadSchema"):
+            if name in body:
+                answer[name] = body[name]
+        return json_answer({**answer, "expression": expression})
+
+
+def _wanted_methods(query: paging.Query) -> tuple[str, ...] | None:
+    """Return the evaluation methods that the filters admit, or None when there is no filter."""
+    wanted: set[str] = set(models.EVALUATION_METHODS)
+    given = False
+    for parameter, method in _EVALUATION_FILTERS.items():
+        value = paging.boolean(query, parameter)
+        if value is not None:
+            given = True
+            wanted &= {method} if value else wanted - {method}
+    return tuple(sorted(wanted)) if given else None
+
+
+async def _definition(call: Call) -> dict[str, Any]:
+    document = await call.store.audience(call.path("id"))
+    if document is None or document["type"] != PLATFORM_TYPE:
+        raise _not_found(call.path("id"))
+    return document
+
+
+def _not_found(identifier: str) -> Refusal:
+    return Refusal(404, f"The segment definition {identifier} is not found. Use a valid id and try again.")
+
+
+def _answer(document: dict[str, Any]) -> Response:
+    location = paths.resource(paths.SEGMENT_DEFINITIONS, document["id"])
+    return json_answer(definition_view(document), extra={headers.LOCATION: location})

@@ -1,0 +1,177 @@
+"""The one write door. Every change at AEP, from every entry point, walks these steps in this order:
+
+    permission -> rule check -> intent (committed) -> AEP -> outcome, row and revision (one transaction) -> answer
+
+A denial is recorded and nothing is sent. From the moment the intent is committed, exactly one of these follows it in
+the audit: ``succeeded``, ``failed``, or ``unknown`` when AEP did not answer and may have acted all the same. The walk
+is not cut short when the caller hangs up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from app.audit.actions import Action, Phase
+from app.audit.recorder import AuditRecorder, Operation, Resource
+from app.context import RequestContext
+from app.errors import Forbidden, PublicError, UpstreamRefused, UpstreamUnavailable
+from app.services.permissions import require
+from app.store.database import Database, WriteUnit
+from app.store.rows import AuditEventRow
+from app.telemetry import Metrics
+from app.upstream import mutations
+from app.upstream.client import AEPClient, Call, Reply
+from app.upstream.connection import Target
+
+log = structlog.get_logger(__name__)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[Value]):
+    """What a finished change left behind: the value for the caller and the resource as it is now known."""
+
+    value: Value
+    resource: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[Value]):
+    """The answer of the door. ``body`` is AEP's reply as received."""
+
+    value: Value
+    audit_event: AuditEventRow
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[Value]):
+    """One change at AEP.
+
+    ``call`` is what is sent. ``store`` keeps the result in the transaction that also records the outcome;
+    ``on_refusal`` may correct the cache in the transaction that records the failure. ``check`` looks at the rule
+    before anything is recorded or sent. ``detail`` goes into the intent.
+    """
+
+    operation: str
+    action: Action
+    resource: Resource
+    call: Call
+    store: Callable[[WriteUnit, Reply], Awaitable[Stored[Value]]]
+    check: Callable[[], Awaitable[None]] | None = None
+    on_refusal: Callable[[WriteUnit, UpstreamRefused], Awaitable[None]] | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class ChangeListener(Protocol):
+    """Whoever wants to know that a sandbox has changed: the sync worker reads it again soon."""
+
+    def changed(self, tenant_id: UUID, sandbox_id: UUID) -> None:
+        """Take note; must return at once."""
+        ...
+
+
+class WriteDoor:
+    """Carries changes out."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: AEPClient,
+        recorder: AuditRecorder,
+        metrics: Metrics,
+        listener: ChangeListener | None = None,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._recorder = recorder
+        self._metrics = metrics
+        self._listener = listener
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def carry_out(self, ctx: RequestContext, change: Change[Value]) -> Written[Value]:
+        """Carry a change out.
+
+        Raises `Forbidden`, what ``change.check`` raises, `UpstreamRefused` or `UpstreamUnavailable`.
+        """
+        operation = Operation.of(ctx, change.action, change.resource)
+        await self._authorise(ctx, change, operation)
+        if change.check is not None:
+            await change.check()
+        # A task of its own, so that a caller who hangs up cannot leave an intent without an outcome.
+        task = asyncio.create_task(self._beyond_intent(ctx, change, operation))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait until every change under way has its outcome; part of an orderly stop."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _authorise(self, ctx: RequestContext, change: Change[Value], operation: Operation) -> None:
+        try:
+            require(ctx, change.operation)
+        except Forbidden as denial:
+            self._count(change, Phase.DENIED)
+            detail = {"reason": denial.detail, "permission": denial.permission}
+            async with self._database.write(ctx.tenant.id) as unit:
+                await self._recorder.record(unit, operation, Phase.DENIED, detail=detail)
+            raise
+
+    async def _beyond_intent(self, ctx: RequestContext, change: Change[Value], operation: Operation) -> Written[Value]:
+        async with self._database.write(ctx.tenant.id) as unit:
+            await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
+        target = Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
+        try:
+            reply = await mutations.send(self._client, target, change.call)
+        except (UpstreamRefused, UpstreamUnavailable) as problem:
+            await self._record_failure(ctx, change, operation, problem)
+            raise
+        written = await self._record_success(ctx, change, operation, reply)
+        if self._listener is not None:
+            self._listener.changed(ctx.tenant.id, ctx.sandbox.id)
+        return written
+
+    async def _record_success(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, reply: Reply
+    ) -> Written[Value]:
+        async with self._database.write(ctx.tenant.id) as unit:
+            stored = await change.store(unit, reply)
+            event = await self._recorder.record(
+                unit,
+                operation,
+                Phase.SUCCEEDED,
+                resource=stored.resource,
+                detail={"upstreamStatus": reply.status, **change.detail},
+                upstream_request_id=reply.request_id,
+            )
+        self._count(change, Phase.SUCCEEDED)
+        return Written(stored.value, event, reply.body)
+
+    async def _record_failure(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, problem: PublicError
+    ) -> None:
+        unknown = isinstance(problem, UpstreamUnavailable) and problem.outcome_unknown
+        phase = Phase.UNKNOWN if unknown else Phase.FAILED
+        detail: dict[str, Any] = {"reason": problem.detail, **change.detail}
+        upstream_request_id = None
+        if isinstance(problem, UpstreamRefused):
+            detail |= {"upstreamStatus": problem.status, "upstreamCode": problem.upstream_code}
+            upstream_request_id = problem.upstream_request_id
+        async with self._database.write(ctx.tenant.id) as unit:
+            if isinstance(problem, UpstreamRefused) and change.on_refusal is not None:
+                await change.on_refusal(unit, problem)
+            await self._recorder.record(unit, operation, phase, detail=detail, upstream_request_id=upstream_request_id)
+        self._count(change, phase)
+        log.warning("door.not_written", action=change.action.value, phase=phase.value, code=problem.code)
+
+    def _count(self, change: Change[Value], phase: Phase) -> None:
+        self._metrics.writes.labels(change.action.value, phase.value).inc()

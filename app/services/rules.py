@@ -1,0 +1,102 @@
+"""Rules in PQL: checked against the tenant's own schema before anything is sent to AEP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app import pql
+from app.aep import paths
+from app.aep.models import Expression
+from app.context import RequestContext
+from app.errors import PQLError
+from app.pql.diagnostics import Diagnostic
+from app.pql.schema import Schema, XDMSchema
+from app.pql.spans import position
+from app.services.permissions import require
+from app.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDiagnostic:
+    """One remark about a rule. Lines and columns count from 1; ``start`` and ``end`` are offsets into the text."""
+
+    severity: str
+    code: str
+    message: str
+    hint: str | None
+    start: int
+    end: int
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """What is known about a rule. ``canonical`` and ``fields`` are only there when it parses."""
+
+    valid: bool
+    canonical: str | None
+    fields: tuple[str, ...]
+    diagnostics: tuple[RuleDiagnostic, ...]
+
+
+class RuleService:
+    """Checks rules against the union schema of the request's sandbox.
+
+    Before the first sync there is no schema; rules are then checked as far as that is possible without.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schemas: dict[UUID, tuple[datetime, Schema]] = {}
+
+    async def check(self, ctx: RequestContext, text: str) -> RuleReport:
+        """Return everything there is to say about a rule; a faulty one is an answer, not an exception."""
+        require(ctx, "validate_pql")
+        schema = await self._schema(ctx)
+        try:
+            query = pql.parse(text)
+            checked = pql.check(query, schema)
+        except PQLError as problem:
+            return RuleReport(False, None, (), tuple(to_rule_diagnostic(text, one) for one in problem.diagnostics))
+        return RuleReport(
+            valid=True,
+            canonical=pql.format_query(query),
+            fields=pql.fields_used(checked),
+            diagnostics=tuple(to_rule_diagnostic(text, one) for one in checked.diagnostics),
+        )
+
+    async def require_valid(self, ctx: RequestContext, expression: Expression) -> None:
+        """Raise `PQLError` unless the expression of a definition parses and fits the schema."""
+        schema = await self._schema(ctx)
+        query = pql.parse_json(expression.value) if expression.format == "pql/json" else pql.parse(expression.value)
+        pql.check(query, schema)
+
+    async def _schema(self, ctx: RequestContext) -> Schema | None:
+        async with self._database.read(ctx.tenant.id) as unit:
+            row = await unit.tenancy.schema_unions(ctx.sandbox.id)
+        if row is None:
+            return None
+        held = self._schemas.get(ctx.sandbox.id)
+        if held is None or held[0] != row.synced_at:
+            unions = row.unions
+            schema = XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION])
+            held = self._schemas[ctx.sandbox.id] = (row.synced_at, schema)
+        return held[1]
+
+
+def to_rule_diagnostic(text: str, diagnostic: Diagnostic) -> RuleDiagnostic:
+    """Return a diagnostic with its place in ``text`` as line and column."""
+    line, column = position(text, diagnostic.span)
+    return RuleDiagnostic(
+        severity=str(diagnostic.severity),
+        code=diagnostic.code,
+        message=diagnostic.message,
+        hint=diagnostic.hint,
+        start=diagnostic.span.start,
+        end=diagnostic.span.end,
+        line=line,
+        column=column,
+    )

@@ -1,0 +1,346 @@
+"""Segment definitions: read from the cache, written through the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from app.aep.models import SegmentDefinitionCreate, SegmentDefinitionPatch
+from app.audit.actions import Action
+from app.audit.recorder import Resource
+from app.context import RequestContext
+from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from app.services.bodies import read_body
+from app.services.door import Change, Stored, WriteDoor, Written
+from app.services.freshness import Freshness, freshness_of
+from app.services.paging import Page, PageArgs, to_page, to_window
+from app.services.permissions import require
+from app.services.rules import RuleService
+from app.store.database import Database, WriteUnit
+from app.store.paging import Position
+from app.store.rows import SegmentDefinitionRow
+from app.store.sync_states import Cached
+from app.upstream import segment_definitions as upstream
+from app.upstream.client import AEPClient, Reply
+from app.upstream.connection import Target
+
+RESOURCE = "segment_definition"
+
+
+class DefinitionOrderField(StrEnum):
+    """What a list of definitions can be ordered by; the value is AEP's attribute."""
+
+    NAME = "name"
+    CREATED_AT = "creationTime"
+    UPDATED_AT = "updateTime"
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionOrder:
+    """Order of a list of definitions; ties are broken by id."""
+
+    field: DefinitionOrderField = DefinitionOrderField.UPDATED_AT
+    descending: bool = True
+
+    @property
+    def cursor_key(self) -> str:
+        """What a cursor of this order remembers it by."""
+        return f"{self.field.value}:{'desc' if self.descending else 'asc'}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionFilter:
+    """Which definitions to list. ``name_contains`` looks for a part of the name in any letter case."""
+
+    name_contains: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who made or last changed an object.
+
+    ``source`` is ``gateway`` when one of our actors did it; then ``kind``, ``id`` and ``name`` tell who. It is
+    ``upstream`` for a change that was first seen at AEP, which knows technical accounts only.
+    """
+
+    source: str
+    kind: str | None
+    id: str | None
+    name: str | None
+    technical_account: str | None
+    at: datetime
+
+
+class NameTaken(UpstreamRefused):
+    """The sandbox already has a definition of this name."""
+
+    code = "NAME_TAKEN"
+    title = "Name taken"
+
+
+class SegmentDefinitionService:
+    """Lists, finds, creates, changes and deletes segment definitions of the request's sandbox."""
+
+    def __init__(
+        self, database: Database, client: AEPClient, door: WriteDoor, rules: RuleService, *, stale_after: timedelta
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._door = door
+        self._rules = rules
+        self._stale_after = stale_after
+
+    async def page(
+        self,
+        ctx: RequestContext,
+        *,
+        filter: DefinitionFilter = DefinitionFilter(),
+        order: DefinitionOrder = DefinitionOrder(),
+        page: PageArgs = PageArgs(),
+        with_total: bool = False,
+    ) -> Page[SegmentDefinitionRow]:
+        """Return one page of definitions; ``total`` is counted only when asked for."""
+        require(ctx, "list_segment_definitions")
+        window = to_window(page, order.cursor_key)
+        async with self._database.read(ctx.tenant.id) as unit:
+            found = await unit.segment_definitions.window(
+                ctx.sandbox.id,
+                window,
+                order=order.field.value,
+                descending=order.descending,
+                name_contains=filter.name_contains,
+            )
+            total = None
+            if with_total:
+                total = await unit.segment_definitions.count(ctx.sandbox.id, name_contains=filter.name_contains)
+        return to_page(found, order.cursor_key, lambda row: _position(row, order.field), total=total)
+
+    async def offset_page(
+        self,
+        ctx: RequestContext,
+        *,
+        offset: int,
+        limit: int,
+        sort: Sequence[tuple[str, bool]],
+        evaluation: str | None = None,
+    ) -> tuple[Sequence[SegmentDefinitionRow], int]:
+        """Return ``limit`` definitions from ``offset`` and the total, as AEP pages.
+
+        ``sort`` lists (AEP's attribute, descending); ``evaluation`` keeps those with that method enabled
+        (``batch``, ``continuous`` or ``synchronous``).
+        """
+        require(ctx, "list_segment_definitions")
+        async with self._database.read(ctx.tenant.id) as unit:
+            rows = await unit.segment_definitions.offset_page(
+                ctx.sandbox.id, offset=offset, limit=limit, sort=sort, evaluation=evaluation
+            )
+            total = await unit.segment_definitions.count(ctx.sandbox.id, evaluation=evaluation)
+        return rows, total
+
+    async def get(
+        self,
+        ctx: RequestContext,
+        id: UUID | None = None,
+        *,
+        aep_id: str | None = None,
+    ) -> SegmentDefinitionRow:
+        """Return one definition by the gateway's id or by AEP's. Raises `NotFound`."""
+        require(ctx, "get_segment_definition")
+        async with self._database.read(ctx.tenant.id) as unit:
+            if id is not None:
+                row = await unit.segment_definitions.get(ctx.sandbox.id, id)
+            else:
+                row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id or "")
+        if row is None:
+            raise _not_found(aep_id or str(id))
+        return row
+
+    async def get_many(self, ctx: RequestContext, aep_ids: Sequence[str]) -> dict[str, SegmentDefinitionRow]:
+        """Return the definitions that exist among these ids of AEP."""
+        require(ctx, "bulk_get_segment_definitions")
+        async with self._database.read(ctx.tenant.id) as unit:
+            rows = await unit.segment_definitions.by_aep_ids(ctx.sandbox.id, aep_ids)
+        return {row.aep_id: row for row in rows}
+
+    async def freshness(self, ctx: RequestContext) -> Freshness:
+        """Return how old the cached definitions of the sandbox are."""
+        async with self._database.read(ctx.tenant.id) as unit:
+            return await freshness_of(unit, ctx.sandbox.id, Cached.SEGMENT_DEFINITIONS, stale_after=self._stale_after)
+
+    async def convert(self, ctx: RequestContext, document: dict[str, Any]) -> Reply:
+        """Return a definition in the other format, as AEP converts it."""
+        require(ctx, "convert_segment_definition")
+        target = Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
+        return await upstream.convert_segment_definition(self._client, target, document)
+
+    async def create(self, ctx: RequestContext, document: dict[str, Any]) -> Written[SegmentDefinitionRow]:
+        """Create a definition; ``document`` is the body of AEP's create call.
+
+        Raises `InvalidRequest`, `PQLError`, `Forbidden`, `NameTaken`, `UpstreamRefused` or `UpstreamUnavailable`.
+        """
+
+        async def check() -> None:
+            wanted = read_body(SegmentDefinitionCreate, document)
+            await self._rules.require_valid(ctx, wanted.expression)
+
+        async def store(unit: WriteUnit, reply: Reply) -> Stored[SegmentDefinitionRow]:
+            return await self._keep(unit, ctx, reply.body)
+
+        name = document.get("name")
+        change = Change(
+            operation="create_segment_definition",
+            action=Action.SEGMENT_DEFINITION_CREATE,
+            resource=Resource(RESOURCE, name=name if isinstance(name, str) else None),
+            call=upstream.create_segment_definition(document),
+            check=check,
+            store=store,
+            detail={"sent": document},
+        )
+        try:
+            return await self._door.carry_out(ctx, change)
+        except UpstreamRefused as refusal:
+            if refusal.status not in {409, 422}:
+                raise
+            raise NameTaken(
+                refusal.detail,
+                status=refusal.status,
+                upstream_code=refusal.upstream_code,
+                upstream_request_id=refusal.upstream_request_id,
+                hint="Choose another name, or update the definition that has it.",
+            ) from refusal
+
+    async def update(self, ctx: RequestContext, aep_id: str, patch: dict[str, Any]) -> Written[SegmentDefinitionRow]:
+        """Change a definition; members present in ``patch`` replace the stored ones, members absent stay.
+
+        Raises what `create` raises, and `NotFound`.
+        """
+
+        async def check() -> None:
+            wanted = read_body(SegmentDefinitionPatch, patch)
+            if wanted.expression is not None:
+                await self._rules.require_valid(ctx, wanted.expression)
+            await self._require_cached(ctx, aep_id)
+
+        async def store(unit: WriteUnit, reply: Reply) -> Stored[SegmentDefinitionRow]:
+            return await self._keep(unit, ctx, reply.body)
+
+        change = Change(
+            operation="update_segment_definition",
+            action=Action.SEGMENT_DEFINITION_UPDATE,
+            resource=await self._resource(ctx, aep_id),
+            call=upstream.update_segment_definition(aep_id, patch),
+            check=check,
+            store=store,
+            on_refusal=self._forget_when_gone(ctx, aep_id),
+            detail={"sent": patch},
+        )
+        return await self._carry_out_on_existing(ctx, aep_id, change)
+
+    async def delete(self, ctx: RequestContext, aep_id: str) -> Written[SegmentDefinitionRow]:
+        """Delete a definition and return it as it last was.
+
+        Raises `NotFound`, `Forbidden`, `UpstreamRefused` (other audiences use it) or `UpstreamUnavailable`.
+        """
+
+        async def check() -> None:
+            await self._require_cached(ctx, aep_id)
+
+        async def store(unit: WriteUnit, _reply: Reply) -> Stored[SegmentDefinitionRow]:
+            row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+            if row is None:
+                raise _not_found(aep_id)
+            await unit.segment_definitions.remove(row)
+            await unit.audiences.remove(ctx.sandbox.id, aep_id)
+            return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
+
+        change = Change(
+            operation="delete_segment_definition",
+            action=Action.SEGMENT_DEFINITION_DELETE,
+            resource=await self._resource(ctx, aep_id),
+            call=upstream.delete_segment_definition(aep_id),
+            check=check,
+            store=store,
+            on_refusal=self._forget_when_gone(ctx, aep_id),
+        )
+        return await self._carry_out_on_existing(ctx, aep_id, change)
+
+    async def _carry_out_on_existing(
+        self, ctx: RequestContext, aep_id: str, change: Change[SegmentDefinitionRow]
+    ) -> Written[SegmentDefinitionRow]:
+        try:
+            return await self._door.carry_out(ctx, change)
+        except UpstreamRefused as refusal:
+            if refusal.status == 404:
+                raise _not_found(aep_id) from refusal
+            raise
+
+    async def _keep(self, unit: WriteUnit, ctx: RequestContext, body: Any) -> Stored[SegmentDefinitionRow]:
+        if not isinstance(body, dict) or not isinstance(body.get("id"), str):
+            raise UpstreamUnavailable(
+                "Adobe Experience Platform's answer has no definition in it.", outcome_unknown=True
+            )
+        row = await unit.segment_definitions.put(ctx.sandbox.id, body, author=author_of(ctx), now=datetime.now(UTC))
+        return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
+
+    def _forget_when_gone(self, ctx: RequestContext, aep_id: str) -> Any:
+        async def forget(unit: WriteUnit, refusal: UpstreamRefused) -> None:
+            row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+            if refusal.status == 404 and row is not None:
+                await unit.segment_definitions.remove(row)
+                await unit.audiences.remove(ctx.sandbox.id, aep_id)
+
+        return forget
+
+    async def _require_cached(self, ctx: RequestContext, aep_id: str) -> None:
+        async with self._database.read(ctx.tenant.id) as unit:
+            if await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id) is None:
+                raise _not_found(aep_id)
+
+    async def _resource(self, ctx: RequestContext, aep_id: str) -> Resource:
+        async with self._database.read(ctx.tenant.id) as unit:
+            row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+        return Resource(RESOURCE, aep_id, row.name if row else None)
+
+
+def author_of(ctx: RequestContext) -> dict[str, Any]:
+    """Return the request's actor as the document that rows and revisions keep."""
+    return {"kind": ctx.actor.kind.value, "id": str(ctx.actor.id), "name": ctx.actor.name}
+
+
+def created_by(row: SegmentDefinitionRow) -> Attribution:
+    """Tell who made a definition."""
+    return _attribution(row.created_by, row.document.get("createdBy"), row.created_at)
+
+
+def updated_by(row: SegmentDefinitionRow) -> Attribution:
+    """Tell who last changed a definition; that is who made it while there was no change."""
+    author = row.created_by if row.version == 1 else row.updated_by
+    account = row.document.get("lastModifiedBy") or row.document.get("createdBy")
+    return _attribution(author, account, row.updated_at)
+
+
+def _attribution(author: dict[str, Any] | None, account: Any, at: datetime) -> Attribution:
+    technical_account = account if isinstance(account, str) else None
+    if author is None:
+        return Attribution("upstream", None, None, None, technical_account, at)
+    return Attribution("gateway", author["kind"], author["id"], author["name"], technical_account, at)
+
+
+def _position(row: SegmentDefinitionRow, field: DefinitionOrderField) -> Position:
+    values = {
+        DefinitionOrderField.NAME: row.name_lower,
+        DefinitionOrderField.CREATED_AT: row.created_at,
+        DefinitionOrderField.UPDATED_AT: row.updated_at,
+    }
+    return Position(values[field], row.id)
+
+
+def _not_found(identifier: str) -> NotFound:
+    return NotFound(
+        f"There is no segment definition {identifier} in this sandbox.",
+        hint="Check the id and the sandbox; a definition made in Adobe's own pages appears after the next sync.",
+    )

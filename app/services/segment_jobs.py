@@ -1,0 +1,89 @@
+"""Segment jobs: AEP's answers passed through; starting and cancelling go through the door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from app.audit.actions import Action
+from app.audit.recorder import Resource
+from app.context import RequestContext
+from app.errors import NotFound, UpstreamRefused
+from app.services.door import Change, Stored, WriteDoor, Written
+from app.services.permissions import require
+from app.store.database import WriteUnit
+from app.upstream import segment_jobs as upstream
+from app.upstream.client import AEPClient, Reply
+from app.upstream.connection import Target
+
+RESOURCE = "segment_job"
+
+Answer = TypeVar("Answer")
+
+
+class SegmentJobService:
+    """Lists, reads, starts and cancels segment jobs of the request's sandbox."""
+
+    def __init__(self, client: AEPClient, door: WriteDoor) -> None:
+        self._client = client
+        self._door = door
+
+    async def list(self, ctx: RequestContext, params: tuple[tuple[str, str], ...]) -> Reply:
+        """Return one page of jobs, with AEP's own query."""
+        require(ctx, "list_segment_jobs")
+        return await upstream.list_segment_jobs(self._client, _target(ctx), params)
+
+    async def get(self, ctx: RequestContext, job_id: str) -> Reply:
+        """Return one job. Raises `NotFound`."""
+        require(ctx, "get_segment_job")
+        return await _or_not_found(upstream.get_segment_job(self._client, _target(ctx), job_id), job_id)
+
+    async def bulk_get(self, ctx: RequestContext, body: Any) -> Reply:
+        """Return several jobs by id."""
+        require(ctx, "bulk_get_segment_jobs")
+        return await upstream.bulk_get_segment_jobs(self._client, _target(ctx), body)
+
+    async def create(self, ctx: RequestContext, body: Any) -> Written[dict[str, Any]]:
+        """Start a job with the body of AEP's call."""
+
+        async def store(_unit: WriteUnit, reply: Reply) -> Stored[dict[str, Any]]:
+            job = reply.body if isinstance(reply.body, dict) else {}
+            return Stored(job, Resource(RESOURCE, job.get("id")))
+
+        change = Change(
+            operation="create_segment_job",
+            action=Action.SEGMENT_JOB_CREATE,
+            resource=Resource(RESOURCE),
+            call=upstream.create_segment_job(body),
+            store=store,
+            detail={"sent": body},
+        )
+        return await self._door.carry_out(ctx, change)
+
+    async def cancel(self, ctx: RequestContext, job_id: str) -> Written[None]:
+        """Cancel a job. Raises `NotFound` and what the door raises."""
+
+        async def store(_unit: WriteUnit, _reply: Reply) -> Stored[None]:
+            return Stored(None, Resource(RESOURCE, job_id))
+
+        change = Change(
+            operation="cancel_segment_job",
+            action=Action.SEGMENT_JOB_CANCEL,
+            resource=Resource(RESOURCE, job_id),
+            call=upstream.cancel_segment_job(job_id),
+            store=store,
+        )
+        return await _or_not_found(self._door.carry_out(ctx, change), job_id)
+
+
+def _target(ctx: RequestContext) -> Target:
+    return Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
+
+
+async def _or_not_found(answer: Awaitable[Answer], job_id: str) -> Answer:
+    try:
+        return await answer
+    except UpstreamRefused as refusal:
+        if refusal.status == 404:
+            raise NotFound(f"There is no segment job {job_id} in this sandbox.") from refusal
+        raise

@@ -1,0 +1,125 @@
+"""The audit chain as it is stored. What an event means is said in `app.audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Exists, Select, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.store.paging import Slice
+from app.store.rows import AuditEventRow
+
+Row = AuditEventRow
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEventFilter:
+    """Which operations to list; absent members do not restrict. ``since`` is inclusive, ``until`` exclusive."""
+
+    actor_name: str | None = None
+    action: str | None = None
+    phase: str | None = None
+    resource_id: str | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceWindow:
+    """``limit`` events after or before a sequence number, in list order (newest first)."""
+
+    limit: int
+    after: int | None = None
+    before: int | None = None
+    backward: bool = False
+
+
+class AuditEventRepository:
+    """One tenant's audit events: appended and read, never changed."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def lock_head(self) -> Row | None:
+        """Return the last event and keep every other writer of this tenant waiting until the transaction ends."""
+        key = func.hashtextextended(f"audit:{self._tenant_id}", 0)
+        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
+        statement = select(Row).where(Row.tenant_id == self._tenant_id).order_by(Row.sequence.desc()).limit(1)
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def append(self, row: Row) -> None:
+        """Append an event; the caller holds the head."""
+        self._session.add(row)
+        await self._session.flush()
+
+    async def window(self, wanted: AuditEventFilter, window: SequenceWindow) -> Slice[Row]:
+        """Return one event for each operation, its newest phase, newest operation first."""
+        statement = self._operations(wanted)
+        if window.after is not None:
+            statement = statement.where(Row.sequence < window.after)
+        if window.before is not None:
+            statement = statement.where(Row.sequence > window.before)
+        order = Row.sequence.asc() if window.backward else Row.sequence.desc()
+        rows = (await self._session.scalars(statement.order_by(order).limit(window.limit + 1))).all()
+        more = len(rows) > window.limit
+        kept = tuple(rows[: window.limit])
+        if window.backward:
+            return Slice(kept[::-1], has_next=window.before is not None, has_previous=more)
+        return Slice(kept, has_next=more, has_previous=window.after is not None)
+
+    async def count(self, wanted: AuditEventFilter) -> int:
+        """Return how many operations the filter leaves."""
+        inner = self._operations(wanted).subquery()
+        return await self._session.scalar(select(func.count()).select_from(inner)) or 0
+
+    async def chain(self, *, after_sequence: int = 0, limit: int = 1000) -> Sequence[Row]:
+        """Return the events of the chain in the order they were written."""
+        statement = (
+            select(Row)
+            .where(Row.tenant_id == self._tenant_id, Row.sequence > after_sequence)
+            .order_by(Row.sequence)
+            .limit(limit)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def unresolved(self, *, before: datetime) -> Sequence[Row]:
+        """Return intents written before a moment that no outcome followed."""
+        statement = (
+            select(Row)
+            .where(Row.tenant_id == self._tenant_id, Row.phase == "intent", Row.at < before, ~_is_superseded())
+            .order_by(Row.sequence)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    def _operations(self, wanted: AuditEventFilter) -> Select[Row]:
+        statement = select(Row).where(Row.tenant_id == self._tenant_id, ~_is_superseded())
+        conditions = (
+            (Row.actor_name, wanted.actor_name),
+            (Row.action, wanted.action),
+            (Row.phase, wanted.phase),
+            (Row.resource_id, wanted.resource_id),
+            (Row.request_id, wanted.request_id),
+        )
+        for column, value in conditions:
+            if value is not None:
+                statement = statement.where(column == value)
+        if wanted.since is not None:
+            statement = statement.where(Row.at >= wanted.since)
+        if wanted.until is not None:
+            statement = statement.where(Row.at < wanted.until)
+        return statement
+
+
+def _is_superseded() -> Exists:
+    """An event to which a later one of the same operation exists: an intent once its outcome is known."""
+    later = aliased(Row)
+    return exists().where(
+        later.tenant_id == Row.tenant_id, later.operation_id == Row.operation_id, later.sequence > Row.sequence
+    )

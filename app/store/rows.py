@@ -1,0 +1,309 @@
+"""What is stored: one class per table.
+
+Every table but those in ``TABLES_WITHOUT_TENANT`` has a ``tenant_id`` and a forced row-level security policy on it.
+Objects of AEP are kept twice: the columns that we search and sort by, and ``document``, exactly as AEP sent it, so
+that members which the vendor adds tomorrow survive.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+TABLES_WITHOUT_TENANT: dict[str, str] = {
+    "tenants": "the list of tenants itself; a policy shows a session only its own row or the one it names exactly",
+    "signing_keys": "keys of the gateway as a whole, sealed; they sign for every tenant",
+    "alembic_version": "written by migrations only",
+}
+
+Document = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Root of the rows; times are aware, identifiers are UUIDs."""
+
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy at class creation
+        datetime: DateTime(timezone=True),
+        UUID: PGUUID(as_uuid=True),
+        Document: JSONB,
+        list[str]: ARRAY(Text),
+        str: Text,
+        bytes: LargeBinary,
+    }
+
+
+class TenantRow(Base):
+    """One Adobe organization that is served."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    ims_org_id: Mapped[str] = mapped_column(unique=True)
+    namespace: Mapped[str]
+    platform_url: Mapped[str]
+    ims_url: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TenantCredentialRow(Base):
+    """A technical account's credential at Adobe I/O; the secret is sealed."""
+
+    __tablename__ = "tenant_credentials"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID] = mapped_column(index=True)
+    client_id: Mapped[str]
+    sealed_secret: Mapped[bytes]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    retired_at: Mapped[datetime | None]
+
+
+class SandboxRow(Base):
+    """A sandbox of a tenant, as AEP names it."""
+
+    __tablename__ = "sandboxes"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    aep_id: Mapped[str]
+    name: Mapped[str]
+    title: Mapped[str]
+    type: Mapped[str]
+    is_default: Mapped[bool]
+
+
+class ProductProfileRow(Base):
+    """A named bundle of permissions on named sandboxes; ``*`` stands for every sandbox."""
+
+    __tablename__ = "product_profiles"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    name: Mapped[str]
+    permissions: Mapped[list[str]]
+    sandboxes: Mapped[list[str]]
+
+
+class PersonRow(Base):
+    """A person of a tenant, known by e-mail address."""
+
+    __tablename__ = "people"
+    __table_args__ = (UniqueConstraint("tenant_id", "email"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    email: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    disabled_at: Mapped[datetime | None]
+
+
+class IntegrationRow(Base):
+    """A program of a tenant, with a client id and secret that this gateway issued; only a hash is kept."""
+
+    __tablename__ = "integrations"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    name: Mapped[str]
+    client_id: Mapped[str] = mapped_column(unique=True)
+    secret_hash: Mapped[bytes]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    disabled_at: Mapped[datetime | None]
+
+
+class MembershipRow(Base):
+    """A person's or an integration's part in a product profile."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "product_profile_id", "actor_id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "product_profile_id"], ["product_profiles.tenant_id", "product_profiles.id"]
+        ),
+        Index("ix_memberships_actor", "tenant_id", "actor_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    product_profile_id: Mapped[UUID]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID]
+    role: Mapped[str]
+
+
+class AccessKeyRow(Base):
+    """A person's key; shown once, kept as a hash."""
+
+    __tablename__ = "access_keys"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "person_id"], ["people.tenant_id", "people.id"]),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    person_id: Mapped[UUID]
+    key_hash: Mapped[bytes] = mapped_column(unique=True)
+    label: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SigningKeyRow(Base):
+    """A key that signs the tokens of integrations: the private part sealed, the public part readable."""
+
+    __tablename__ = "signing_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    sealed_private_key: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SegmentDefinitionRow(Base):
+    """A segment definition in the cache. ``created_by`` and ``updated_by`` name our actor where we know him."""
+
+    __tablename__ = "segment_definitions"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sandbox_id", "aep_id"),
+        Index("ix_segment_definitions_updated", "tenant_id", "sandbox_id", text("updated_at DESC"), text("id DESC")),
+        Index("ix_segment_definitions_name", "tenant_id", "sandbox_id", text('name_lower COLLATE "C"'), "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    sandbox_id: Mapped[UUID]
+    aep_id: Mapped[str]
+    name: Mapped[str]
+    name_lower: Mapped[str]
+    description: Mapped[str | None]
+    document: Mapped[Document]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(default=1)
+    synced_at: Mapped[datetime]
+    created_by: Mapped[Document | None]
+    updated_by: Mapped[Document | None]
+
+
+class SegmentDefinitionRevisionRow(Base):
+    """One version of a segment definition, with the actor who made it; kept when the definition is deleted."""
+
+    __tablename__ = "segment_definition_revisions"
+    __table_args__ = (UniqueConstraint("tenant_id", "sandbox_id", "aep_id", "version"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    sandbox_id: Mapped[UUID]
+    aep_id: Mapped[str]
+    version: Mapped[int]
+    document: Mapped[Document]
+    author: Mapped[Document | None]
+    at: Mapped[datetime]
+
+
+class AudienceRow(Base):
+    """An audience in the cache."""
+
+    __tablename__ = "audiences"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sandbox_id", "aep_id"),
+        Index("ix_audiences_name", "tenant_id", "sandbox_id", text('name_lower COLLATE "C"'), "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    sandbox_id: Mapped[UUID]
+    aep_id: Mapped[str]
+    audience_id: Mapped[str]
+    name: Mapped[str]
+    name_lower: Mapped[str]
+    namespace: Mapped[str]
+    type: Mapped[str]
+    origin_name: Mapped[str]
+    lifecycle_state: Mapped[str]
+    document: Mapped[Document]
+    updated_at: Mapped[datetime]
+    synced_at: Mapped[datetime]
+
+
+class TenantSchemaRow(Base):
+    """The XDM union schemas of a sandbox, as AEP's Schema Registry served them."""
+
+    __tablename__ = "tenant_schemas"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
+    unions: Mapped[Document]
+    synced_at: Mapped[datetime]
+
+
+class SyncStateRow(Base):
+    """How the last reads of one resource of one sandbox went."""
+
+    __tablename__ = "sync_states"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
+    resource: Mapped[str] = mapped_column(primary_key=True)
+    succeeded_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+    failure: Mapped[str | None]
+    objects: Mapped[int] = mapped_column(default=0)
+
+
+class AuditEventRow(Base):
+    """One link of a tenant's audit chain; never changed and never deleted (the database refuses both).
+
+    An operation that goes upstream has an ``intent`` event, written before the call, and one that tells the outcome;
+    both carry the same ``operation_id``.
+    """
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sequence"),
+        Index("ix_audit_events_operation", "tenant_id", "operation_id"),
+        Index("ix_audit_events_resource", "tenant_id", "resource_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    operation_id: Mapped[UUID]
+    at: Mapped[datetime]
+    phase: Mapped[str]
+    action: Mapped[str]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    actor_name: Mapped[str]
+    entrance: Mapped[str]
+    sandbox_name: Mapped[str | None]
+    resource_type: Mapped[str]
+    resource_id: Mapped[str | None]
+    resource_name: Mapped[str | None]
+    request_id: Mapped[str]
+    upstream_request_id: Mapped[str | None]
+    detail: Mapped[Document]
+    previous_hash: Mapped[str]
+    hash: Mapped[str]

@@ -1,0 +1,157 @@
+"""Tenants, their sandboxes, credentials, people, integrations and product profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.context import Sandbox, Tenant
+from app.store.rows import (
+    AccessKeyRow,
+    IntegrationRow,
+    MembershipRow,
+    PersonRow,
+    ProductProfileRow,
+    SandboxRow,
+    SigningKeyRow,
+    TenantCredentialRow,
+    TenantRow,
+    TenantSchemaRow,
+)
+
+
+class DirectoryRepository:
+    """Finds the tenant that a caller belongs to. What it sees is decided by the unit of work that made it."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def tenant(self, slug_or_org: str) -> TenantRow | None:
+        """Return the tenant with this slug or IMS organization id."""
+        statement = select(TenantRow).where((TenantRow.slug == slug_or_org) | (TenantRow.ims_org_id == slug_or_org))
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def tenants(self) -> Sequence[TenantRow]:
+        """Return all tenants by slug."""
+        return (await self._session.scalars(select(TenantRow).order_by(TenantRow.slug))).all()
+
+    async def integration(self, client_id: str) -> IntegrationRow | None:
+        """Return the integration that was issued this client id."""
+        statement = select(IntegrationRow).where(IntegrationRow.client_id == client_id)
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def access_key(self, key_hash: bytes) -> AccessKeyRow | None:
+        """Return the access key with this hash."""
+        statement = select(AccessKeyRow).where(AccessKeyRow.key_hash == key_hash)
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def signing_keys(self) -> Sequence[SigningKeyRow]:
+        """Return the token-signing keys, newest first."""
+        statement = select(SigningKeyRow).order_by(SigningKeyRow.created_at.desc(), SigningKeyRow.id)
+        return (await self._session.scalars(statement)).all()
+
+    async def add_signing_key(self, row: SigningKeyRow) -> None:
+        """Keep a new token-signing key, unless another process made one first."""
+        values = {"id": row.id, "sealed_private_key": row.sealed_private_key}
+        await self._session.execute(insert(SigningKeyRow).values(values).on_conflict_do_nothing())
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One product profile that an actor belongs to, and the part he has in it."""
+
+    profile: ProductProfileRow
+    role: str
+
+
+class TenancyRepository:
+    """One tenant's own administration."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def tenant(self) -> TenantRow:
+        """Return the tenant itself; it must exist."""
+        return (await self._session.scalars(select(TenantRow).where(TenantRow.id == self._tenant_id))).one()
+
+    async def sandboxes(self) -> Sequence[SandboxRow]:
+        """Return the tenant's sandboxes, the default one first."""
+        statement = (
+            select(SandboxRow)
+            .where(SandboxRow.tenant_id == self._tenant_id)
+            .order_by(SandboxRow.is_default.desc(), SandboxRow.name)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def active_credential(self) -> TenantCredentialRow | None:
+        """Return the newest Adobe I/O credential that is not retired."""
+        statement = (
+            select(TenantCredentialRow)
+            .where(TenantCredentialRow.tenant_id == self._tenant_id, TenantCredentialRow.retired_at.is_(None))
+            .order_by(TenantCredentialRow.created_at.desc())
+            .limit(1)
+        )
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def person(self, person_id: UUID) -> PersonRow | None:
+        """Return a person by id."""
+        return await self._session.get(PersonRow, person_id)
+
+    async def integration(self, integration_id: UUID) -> IntegrationRow | None:
+        """Return an integration by id."""
+        return await self._session.get(IntegrationRow, integration_id)
+
+    async def grants(self, actor_id: UUID) -> list[Grant]:
+        """Return the product profiles that the actor belongs to, by name."""
+        statement = (
+            select(ProductProfileRow, MembershipRow.role)
+            .join(MembershipRow, MembershipRow.product_profile_id == ProductProfileRow.id)
+            .where(MembershipRow.tenant_id == self._tenant_id, MembershipRow.actor_id == actor_id)
+            .order_by(ProductProfileRow.name)
+        )
+        return [Grant(profile, role) for profile, role in (await self._session.execute(statement)).all()]
+
+    async def schema_unions(self, sandbox_id: UUID) -> TenantSchemaRow | None:
+        """Return the sandbox's XDM union schemas, if they were ever read."""
+        return await self._session.get(TenantSchemaRow, (self._tenant_id, sandbox_id))
+
+    async def put_schema_unions(self, row: TenantSchemaRow) -> None:
+        """Keep the sandbox's XDM union schemas."""
+        await self._session.merge(row)
+
+    def add(
+        self,
+        row: TenantRow
+        | SandboxRow
+        | TenantCredentialRow
+        | ProductProfileRow
+        | PersonRow
+        | IntegrationRow
+        | MembershipRow
+        | AccessKeyRow,
+    ) -> None:
+        """Add a new row of this tenant."""
+        self._session.add(row)
+
+
+def to_tenant(row: TenantRow) -> Tenant:
+    """Return a row as the frozen value that walks with requests."""
+    return Tenant(id=row.id, slug=row.slug, name=row.name, ims_org_id=row.ims_org_id, namespace=row.namespace)
+
+
+def to_sandbox(row: SandboxRow) -> Sandbox:
+    """Return a row as the frozen value that walks with requests."""
+    return Sandbox(
+        id=row.id,
+        aep_id=row.aep_id,
+        name=row.name,
+        title=row.title,
+        type=row.type,
+        is_default=row.is_default,
+    )

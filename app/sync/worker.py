@@ -1,0 +1,124 @@
+"""Keeps every sandbox of every tenant fresh, for as long as the process lives.
+
+Each sandbox is read by one worker at a time over all processes (an advisory lock decides). A read that fails is
+tried again soon, with a pause that doubles up to the ordinary interval, so the cache recovers by itself when AEP
+comes back. A change through the gateway brings the next read of its sandbox forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from app.context import Sandbox, Tenant
+from app.errors import GatewayError
+from app.settings import SyncSettings
+from app.store.database import Database
+from app.store.tenants import to_sandbox, to_tenant
+from app.sync.pull import SandboxPuller
+from app.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+_Key = tuple[UUID, UUID]
+
+
+class SyncWorker:
+    """One loop that looks for sandboxes that are due, and one task for each that is being read."""
+
+    def __init__(self, database: Database, puller: SandboxPuller, settings: SyncSettings, metrics: Metrics) -> None:
+        self._database = database
+        self._puller = puller
+        self._settings = settings
+        self._metrics = metrics
+        self._due: dict[_Key, float] = {}
+        self._pause: dict[_Key, float] = {}
+        self._tasks: dict[_Key, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+
+    def changed(self, tenant_id: UUID, sandbox_id: UUID) -> None:
+        """Read a sandbox again at once: something was written to it."""
+        self._due[tenant_id, sandbox_id] = 0.0
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._start_due()
+                except GatewayError as problem:
+                    log.warning("sync.directory_unreadable", reason=problem.detail)
+                await self._sleep()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        now = asyncio.get_running_loop().time()
+        waits = [due - now for key, due in self._due.items() if key not in self._tasks]
+        pause_s = min([*waits, self._settings.sync_retry_s])
+        try:
+            await asyncio.wait_for(self._wake.wait(), max(pause_s, 0.01))
+        except TimeoutError:
+            return
+
+    async def _start_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for tenant, sandbox in await self._sandboxes():
+            key = (tenant.id, sandbox.id)
+            if self._due.get(key, 0.0) <= now and key not in self._tasks:
+                task = asyncio.create_task(self._read(tenant, sandbox))
+                self._tasks[key] = task
+                task.add_done_callback(functools.partial(self._finished, key))
+
+    def _finished(self, key: _Key, _task: asyncio.Task[None]) -> None:
+        self._tasks.pop(key, None)
+        self._wake.set()
+
+    async def _sandboxes(self) -> list[tuple[Tenant, Sandbox]]:
+        async with self._database.directory() as directory:
+            tenants = [to_tenant(row) for row in await directory.tenants()]
+        found = []
+        for tenant in tenants:
+            async with self._database.read(tenant.id) as unit:
+                found += [(tenant, to_sandbox(row)) for row in await unit.tenancy.sandboxes()]
+        return found
+
+    async def _read(self, tenant: Tenant, sandbox: Sandbox) -> None:
+        key = (tenant.id, sandbox.id)
+        loop = asyncio.get_running_loop()
+        # Set first: a change that arrives while the sandbox is read makes it due again.
+        self._due[key] = loop.time() + self._settings.sync_interval_s
+        complete = False
+        try:
+            async with self._database.write(tenant.id) as lock_unit:
+                if not await lock_unit.sync_states.try_lock(sandbox.id):
+                    return
+                started = datetime.now(UTC)
+                result = await self._puller.pull(tenant, sandbox)
+            complete = result.complete
+            log.info(
+                "sync.finished",
+                tenant=tenant.slug,
+                sandbox=sandbox.name,
+                complete=complete,
+                duration_ms=round((datetime.now(UTC) - started).total_seconds() * 1000),
+                **{resource.value: count for resource, count in result.objects.items()},
+            )
+        except Exception:
+            # A fault in one sandbox must not end the worker: it is logged whole and tried again.
+            log.exception("sync.crashed", tenant=tenant.slug, sandbox=sandbox.name)
+        finally:
+            if complete:
+                self._pause.pop(key, None)
+            else:
+                pause_s = min(self._pause.get(key, self._settings.sync_retry_s), self._settings.sync_interval_s)
+                self._pause[key] = pause_s * 2
+                self._due[key] = min(self._due[key], loop.time() + pause_s)

@@ -1,0 +1,5 @@
+"""On whose behalf a request acts: its tenant, its sandbox and what it may do there.
+
+`resolve` turns an actor and the request's headers into a `RequestContext`; `sealing` keeps secrets unreadable in the
+database; `credentials` opens them for the calls upstream; `administration` makes tenants and their members.
+"""

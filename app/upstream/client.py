@@ -1,0 +1,215 @@
+"""One HTTP client for all calls to AEP: headers, time-outs, repeats and the reading of errors.
+
+Calls that are safe to repeat are tried again after a lost connection, 429, 502, 503 and 504, and GETs after a 500 as
+well. ``Retry-After`` and ``retryAfterMs`` are honoured; otherwise the pause doubles from one second with full
+jitter. A call that changes something is sent once. A 401 fetches a new token once; a read is repeated with it at
+once, and so is a write, because AEP refuses a token before it looks at the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+import structlog
+
+from app.aep import headers as aep_headers
+from app.aep.errors import AEPError, read_error
+from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from app.settings import UpstreamSettings
+from app.telemetry import Metrics
+from app.upstream.connection import Connection, ConnectionSource, Target
+from app.upstream.tokens import TokenCache
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_CAP_S = 30.0
+_REPEATABLE = {429, 502, 503, 504}
+
+Safety = Literal["get", "repeatable", "once"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to AEP. ``operation`` is its published name in snake case and labels the metrics.
+
+    ``safety`` says how often it may be sent: a ``get`` and a ``repeatable`` POST (a read by POST) again and again, a
+    change only ``once``.
+    """
+
+    operation: str
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+    safety: Safety = "get"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """AEP's answer to a call that succeeded: ``body`` is parsed JSON, or ``None`` for an empty body."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def request_id(self) -> str | None:
+        """AEP's own id of the request, for support tickets."""
+        return self.headers.get(aep_headers.REQUEST_ID)
+
+
+class AEPClient:
+    """Calls AEP on behalf of tenants."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        connections: ConnectionSource,
+        tokens: TokenCache,
+        settings: UpstreamSettings,
+        metrics: Metrics,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._http = http
+        self._connections = connections
+        self._tokens = tokens
+        self._settings = settings
+        self._metrics = metrics
+        self._sleep = sleep
+
+    async def read(self, target: Target, call: Call) -> Reply:
+        """Make a call that changes nothing. Raises `NotFound`, `UpstreamRefused` or `UpstreamUnavailable`."""
+        if call.safety == "once":
+            raise ValueError(f"{call.operation} changes something: it belongs to app.upstream.mutations")
+        return await self._perform(target, call)
+
+    async def _perform(self, target: Target, call: Call) -> Reply:
+        connection = await self._connections.connection(target.tenant_id)
+        attempts = 1 if call.safety == "once" else self._settings.upstream_attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._attempt(connection, target, call)
+            except UpstreamUnavailable as problem:
+                if attempt == attempts or problem.retry_after_s is None:
+                    raise
+                pause_s = problem.retry_after_s or random.uniform(0, min(BACKOFF_CAP_S, 2.0 ** (attempt - 1)))  # noqa: S311 - jitter
+                log.info("upstream.call_repeated", operation=call.operation, attempt=attempt, pause_s=round(pause_s, 2))
+                await self._sleep(pause_s)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _attempt(self, connection: Connection, target: Target, call: Call) -> Reply:
+        token = await self._tokens.token(connection)
+        response = await self._send(connection, target, call, token)
+        if response.status_code == 401:
+            self._tokens.discard(connection, token)
+            response = await self._send(connection, target, call, await self._tokens.token(connection))
+        return self._read_response(call, response)
+
+    async def _send(self, connection: Connection, target: Target, call: Call, token: str) -> httpx.Response:
+        headers = {
+            aep_headers.AUTHORIZATION: f"Bearer {token}",
+            aep_headers.API_KEY: connection.client_id,
+            aep_headers.IMS_ORG: connection.ims_org_id,
+            aep_headers.SANDBOX: target.sandbox_name,
+            aep_headers.REQUEST_ID: target.request_id,
+            "accept": "application/json",
+            **dict(call.headers),
+        }
+        url = connection.platform_url.rstrip("/") + call.path
+        try:
+            return await self._http.request(
+                call.method,
+                url,
+                params=list(call.params) or None,
+                json=call.body,
+                headers=headers,
+                timeout=httpx.Timeout(
+                    self._settings.upstream_read_timeout_s, connect=self._settings.upstream_connect_timeout_s
+                ),
+            )
+        except httpx.TransportError as problem:
+            raise self._lost(call, problem) from problem
+
+    def _lost(self, call: Call, problem: httpx.TransportError) -> UpstreamUnavailable:
+        """Say what a lost call means: nothing was sent, or nobody knows."""
+        never_sent = isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        self._metrics.upstream_calls.labels(call.operation, "lost").inc()
+        log.warning("upstream.call_lost", operation=call.operation, error=type(problem).__name__)
+        if call.safety == "once" and not never_sent:
+            return UpstreamUnavailable(
+                "Adobe Experience Platform did not answer, so it is not known whether the change was made.",
+                hint="Look the object up before you repeat the call.",
+                outcome_unknown=True,
+            )
+        return UpstreamUnavailable(
+            "Adobe Experience Platform cannot be reached.", hint="Try again shortly.", retry_after_s=0.0
+        )
+
+    def _read_response(self, call: Call, response: httpx.Response) -> Reply:
+        if response.is_success:
+            body = _json_or_none(response)
+            if body is not None or not response.content:
+                self._metrics.upstream_calls.labels(call.operation, "ok").inc()
+                return Reply(response.status_code, body, response.headers)
+            self._metrics.upstream_calls.labels(call.operation, "unreadable").inc()
+            raise UpstreamUnavailable(
+                "Adobe Experience Platform answered with something that is not JSON.",
+                retry_after_s=0.0 if call.safety != "once" else None,
+                outcome_unknown=call.safety == "once",
+            )
+        self._metrics.upstream_calls.labels(call.operation, str(response.status_code)).inc()
+        raise _to_error(call, response, read_error(response.status_code, response.content))
+
+
+def _json_or_none(response: httpx.Response) -> Any:
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        return None
+
+
+def _to_error(
+    call: Call, response: httpx.Response, error: AEPError
+) -> NotFound | UpstreamRefused | UpstreamUnavailable:
+    """Turn any of AEP's error shapes into one of ours."""
+    status = response.status_code
+    upstream_request_id = error.request_id or response.headers.get(aep_headers.REQUEST_ID)
+    log.info(
+        "upstream.call_refused",
+        operation=call.operation,
+        status=status,
+        code=error.code,
+        upstream_request_id=upstream_request_id,
+    )
+    repeatable = status in _REPEATABLE or (status == 500 and call.safety == "get")
+    if repeatable or status >= 500:
+        return UpstreamUnavailable(
+            f"Adobe Experience Platform answered with status {status}: {error.message}",
+            retry_after_s=_retry_after_s(response, error) if repeatable else None,
+            outcome_unknown=call.safety == "once" and status != 429,
+        )
+    if status in {401, 403} and error.shape == "gateway":
+        return UpstreamUnavailable(
+            f"Adobe refused this organization's technical account ({error.code}: {error.message}).",
+            hint="An administrator checks the credential and its product profiles with 'segment-gateway tenant'.",
+        )
+    return UpstreamRefused(
+        error.message, status=status, upstream_code=error.code, upstream_request_id=upstream_request_id
+    )
+
+
+def _retry_after_s(response: httpx.Response, error: AEPError) -> float:
+    """Return the pause that AEP asks for, in seconds; 0 when it names none."""
+    if error.retry_after_ms is not None:
+        return error.retry_after_ms / 1000
+    try:
+        return max(0.0, float(response.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,38 @@
+"""Where and as whom a tenant's calls go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tenant's address and technical account at Adobe; the secret stays out of its printed form."""
+
+    tenant_id: UUID
+    platform_url: str
+    ims_url: str
+    ims_org_id: str
+    credential_id: UUID
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: tuple[str, ...]
+
+
+class ConnectionSource(Protocol):
+    """What the client needs from whoever keeps credentials."""
+
+    async def connection(self, tenant_id: UUID) -> Connection:
+        """Return how to reach AEP for a tenant; raises `UpstreamUnavailable` when nothing was configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tenant and sandbox that a call is about, and the request it belongs to."""
+
+    tenant_id: UUID
+    sandbox_name: str
+    request_id: str
