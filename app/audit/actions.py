@@ -16,6 +16,7 @@ class Action(StrEnum):
     SEGMENT_JOB_CREATE = "sandbox:segment_job:create"
     SEGMENT_JOB_CANCEL = "sandbox:segment_job:cancel"
     TENANT_CREATE = "tenant:tenant:create"
+    TENANT_MOVE = "tenant:tenant:move"
     CREDENTIAL_SET = "tenant:credential:set"
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"

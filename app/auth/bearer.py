@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.aep import headers as aep_headers
-from app.auth.access_keys import PREFIX, hash_of
 from app.auth.clients import ClientTokens
 from app.context import Actor, ActorKind
 from app.errors import Unauthenticated
 from app.store.database import Database
+from app.tenancy.access_keys import PREFIX, hash_of
 
 
 class MissingToken(Unauthenticated):

@@ -16,12 +16,12 @@ from uuid import UUID, uuid4
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from app.auth.access_keys import hash_of
 from app.auth.signing import SigningKeys
 from app.context import Actor, ActorKind
 from app.errors import Unauthenticated
 from app.store.database import Database
 from app.store.rows import IntegrationRow
+from app.tenancy.access_keys import hash_of
 
 ALGORITHM = "ES256"
 ISSUER = "segment-gateway"

@@ -17,7 +17,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     LargeBinary,
-    String,
     Text,
     UniqueConstraint,
     func,
@@ -176,7 +175,7 @@ class SigningKeyRow(Base):
 
     __tablename__ = "signing_keys"
 
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
     sealed_private_key: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

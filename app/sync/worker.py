@@ -18,9 +18,9 @@ from app.context import Sandbox, Tenant
 from app.errors import GatewayError
 from app.settings import SyncSettings
 from app.store.database import Database
+from app.store.sync_states import Cached
 from app.store.tenants import to_sandbox, to_tenant
 from app.sync.pull import SandboxPuller
-from app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +30,10 @@ _Key = tuple[UUID, UUID]
 class SyncWorker:
     """One loop that looks for sandboxes that are due, and one task for each that is being read."""
 
-    def __init__(self, database: Database, puller: SandboxPuller, settings: SyncSettings, metrics: Metrics) -> None:
+    def __init__(self, database: Database, puller: SandboxPuller, settings: SyncSettings) -> None:
         self._database = database
         self._puller = puller
         self._settings = settings
-        self._metrics = metrics
         self._due: dict[_Key, float] = {}
         self._pause: dict[_Key, float] = {}
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
@@ -44,6 +43,16 @@ class SyncWorker:
         """Read a sandbox again at once: something was written to it."""
         self._due[tenant_id, sandbox_id] = 0.0
         self._wake.set()
+
+    async def all_read_once(self) -> bool:
+        """Tell whether every sandbox of every tenant was read completely at least once."""
+        for tenant, sandbox in await self._sandboxes():
+            async with self._database.read(tenant.id) as unit:
+                for resource in Cached:
+                    state = await unit.sync_states.get(sandbox.id, resource)
+                    if state is None or state.succeeded_at is None:
+                        return False
+        return True
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -113,7 +113,7 @@ def _create_tenants() -> None:
     )
     op.create_table(
         "signing_keys",
-        sa.Column("id", sa.String(40), primary_key=True),
+        _text("id", primary_key=True),
         sa.Column("sealed_private_key", sa.LargeBinary(), nullable=False),
         _time("created_at", now=True),
     )
