@@ -1,0 +1,66 @@
+# `make` prints this list.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STATE ?= .state
+PORT ?= 8080
+PROFILES ?= 100000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock assets clean
+
+help: ## Print this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+setup: $(VENV)/.run ## Make .venv with what the gateway runs on.
+
+setup-dev: $(VENV)/.dev ## Make .venv with what tests and checks need as well.
+
+demo: setup ## Run everything on this machine, with sample data, until Ctrl-C.
+	@exec $(BIN)/segment-gateway demo --port $(PORT) --state-dir $(STATE) --ready-file $(STATE)/ready.json --profiles $(PROFILES) --lesson docs/lesson.md
+
+serve: setup ## Run the gateway alone.
+	@exec $(BIN)/segment-gateway serve --port $(PORT) --state-dir $(STATE)
+
+test: setup-dev ## Run every test.
+	$(BIN)/python -m pytest
+
+check: setup-dev lint types imports ## Format, lint, types, import contracts, tests of the documents.
+	$(BIN)/python -m pytest -q tests/docs
+
+lint: setup-dev ## Look at format and style.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup-dev ## Check types.
+	$(BIN)/mypy
+
+imports: setup-dev ## Check who imports whom.
+	$(BIN)/lint-imports
+
+format: setup-dev ## Write the format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup-dev ## Run the benchmarks; they print ratios.
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+lock: setup-dev ## Write requirements/ anew from pyproject.toml.
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+
+assets: ## Build the GraphiQL page's assets anew (needs npm).
+	cd app/console/assets && npm ci && npm run build
+
+clean: ## Remove the environment and all state.
+	rm -rf $(VENV) $(STATE)

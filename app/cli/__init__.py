@@ -1,0 +1,49 @@
+"""The command ``segment-gateway``.
+
+`demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database; `settings`
+prints what the environment may say.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.cli import demo, emulate, migrate, serve
+from app.errors import GatewayError
+from app.settings import environment_names
+from app.store.embedded import EmbeddedPostgresError
+
+cli = typer.Typer(
+    name="segment-gateway",
+    help="GraphQL and REST gateway over Adobe Experience Platform segmentation, with an emulator of it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+cli.command("demo")(demo.demo)
+cli.command("serve")(serve.serve)
+cli.command("emulate")(emulate.emulate)
+cli.command("migrate")(migrate.migrate)
+
+
+@cli.command("settings")
+def settings() -> None:
+    """Print every environment variable that is read, and what it is for."""
+    for name, description in environment_names().items():
+        typer.echo(f"{name}\n    {description}")
+
+
+def main() -> None:
+    """Run the command line; errors that were foreseen are told in words, not as a traceback."""
+    try:
+        cli()
+    except GatewayError as problem:
+        typer.echo(f"segment-gateway: {problem.detail}", err=True)
+        if problem.hint:
+            typer.echo(f"  {problem.hint}", err=True)
+        sys.exit(1)
+    except EmbeddedPostgresError as problem:
+        typer.echo(f"segment-gateway: {problem}", err=True)
+        sys.exit(1)

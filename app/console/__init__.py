@@ -1,0 +1,4 @@
+"""Pages for people: GraphiQL, with every asset from this package.
+
+`assets` holds what the page is made from, `static` what ``make assets`` made of it.
+"""

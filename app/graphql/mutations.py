@@ -1,0 +1,187 @@
+"""What can be changed. Every mutation goes through the write door; what the caller can mend comes as user errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.aep.models import PROFILE_CLASS
+from app.errors import NotFound, PublicError, Unauthenticated, UpstreamUnavailable
+from app.graphql.context import Info
+from app.graphql.ids import from_global_id
+from app.graphql.types.audit_events import AuditEvent, to_audit_event
+from app.graphql.types.estimates import Estimate, to_estimate
+from app.graphql.types.segment_definitions import SegmentDefinition, to_segment_definition
+from app.graphql.types.shared import UserError, user_errors
+
+
+@strawberry.input(description="A new segment definition.")
+class CreateSegmentDefinitionInput:
+    """What a definition is made of."""
+
+    name: str = strawberry.field(description="Unique in the sandbox.")
+    expression: str = strawberry.field(description="The rule, in PQL text.")
+    description: str | None = strawberry.field(default=None, description="What the segment is for.")
+    merge_policy_id: str | None = strawberry.field(default=None, description="AEP's default policy unless given.")
+    ttl_in_days: int | None = strawberry.field(default=None, description="Life of its memberships.")
+    evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo; batch unless given.")
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the body of AEP's create call."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "expression": _rule(self.expression),
+            "schema": {"name": PROFILE_CLASS},
+        }
+        return document | _optional(self)
+
+
+@strawberry.input(description="A change of a segment definition; members that are left out stay as they are.")
+class UpdateSegmentDefinitionInput:
+    """What to change."""
+
+    id: strawberry.ID = strawberry.field(description="Global id of the definition.")
+    name: str | None = strawberry.field(default=None, description="A new name.")
+    expression: str | None = strawberry.field(default=None, description="A new rule, in PQL text.")
+    description: str | None = strawberry.field(default=None, description="A new description.")
+    merge_policy_id: str | None = strawberry.field(default=None, description="Another merge policy.")
+    ttl_in_days: int | None = strawberry.field(default=None, description="Another life of its memberships.")
+    evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo.")
+
+    def to_patch(self) -> dict[str, Any]:
+        """Return the body of AEP's PATCH call."""
+        patch = _optional(self)
+        if self.name is not None:
+            patch["name"] = self.name
+        if self.expression is not None:
+            patch["expression"] = _rule(self.expression)
+        return patch
+
+
+@strawberry.input(description="Which segment definition to delete.")
+class DeleteSegmentDefinitionInput:
+    """What to delete."""
+
+    id: strawberry.ID = strawberry.field(description="Global id of the definition.")
+
+
+@strawberry.input(description="A rule to estimate.")
+class EstimateSegmentInput:
+    """What to estimate."""
+
+    expression: str = strawberry.field(description="The rule, in PQL text.")
+
+
+@strawberry.type(description="What became of a change of a segment definition.")
+class SegmentDefinitionPayload:
+    """The definition as it is now, or as it last was when it was deleted."""
+
+    segment_definition: SegmentDefinition | None = strawberry.field(
+        default=None, description="The definition; null when nothing was written."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was written; empty on success."
+    )
+    audit_event: AuditEvent | None = strawberry.field(default=None, description="What the audit says of it.")
+
+
+@strawberry.type(description="What became of the start of an estimate.")
+class EstimateSegmentPayload:
+    """The estimate as it begins; ask for it again until its state is final."""
+
+    estimate: Estimate | None = strawberry.field(default=None, description="The estimate; null when none was started.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why none was started; empty on success."
+    )
+    audit_event: AuditEvent | None = strawberry.field(default=None, description="What the audit says of it.")
+
+
+@strawberry.type(description="Everything that can be changed, in one organization and sandbox.")
+class Mutation:
+    """Changes go to AEP at once and are in the cache when the answer comes."""
+
+    @strawberry.mutation(description="Makes a segment definition. Needs “Manage Segments”.")
+    async def create_segment_definition(
+        self, info: Info, input: CreateSegmentDefinitionInput
+    ) -> SegmentDefinitionPayload:
+        """Create a definition."""
+        definitions = info.context.services.definitions
+        try:
+            written = await definitions.create(info.context.request, input.to_document())
+        except PublicError as problem:
+            return SegmentDefinitionPayload(user_errors=_mendable(problem))
+        return SegmentDefinitionPayload(
+            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
+        )
+
+    @strawberry.mutation(description="Changes a segment definition. Needs “Manage Segments”.")
+    async def update_segment_definition(
+        self, info: Info, input: UpdateSegmentDefinitionInput
+    ) -> SegmentDefinitionPayload:
+        """Update a definition."""
+        definitions = info.context.services.definitions
+        try:
+            aep_id = await _aep_id(info, input.id)
+            written = await definitions.update(info.context.request, aep_id, input.to_patch())
+        except PublicError as problem:
+            return SegmentDefinitionPayload(user_errors=_mendable(problem))
+        return SegmentDefinitionPayload(
+            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
+        )
+
+    @strawberry.mutation(description="Deletes a segment definition. Needs “Manage Segments”.")
+    async def delete_segment_definition(
+        self, info: Info, input: DeleteSegmentDefinitionInput
+    ) -> SegmentDefinitionPayload:
+        """Delete a definition."""
+        try:
+            aep_id = await _aep_id(info, input.id)
+            written = await info.context.services.definitions.delete(info.context.request, aep_id)
+        except PublicError as problem:
+            return SegmentDefinitionPayload(user_errors=_mendable(problem))
+        return SegmentDefinitionPayload(
+            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
+        )
+
+    @strawberry.mutation(description="Starts an estimate of a rule that need not be saved. Needs “View Segments”.")
+    async def estimate_segment(self, info: Info, input: EstimateSegmentInput) -> EstimateSegmentPayload:
+        """Start an estimate."""
+        try:
+            written = await info.context.services.estimates.start(info.context.request, input.expression)
+        except PublicError as problem:
+            return EstimateSegmentPayload(user_errors=_mendable(problem))
+        return EstimateSegmentPayload(
+            estimate=to_estimate(written.value), audit_event=to_audit_event(written.audit_event)
+        )
+
+
+def _mendable(problem: PublicError) -> list[UserError]:
+    """Return an error as data when the caller can mend it; raise it otherwise."""
+    if isinstance(problem, Unauthenticated | UpstreamUnavailable):
+        raise problem
+    return user_errors(problem)
+
+
+async def _aep_id(info: Info, global_id: str) -> str:
+    """Return AEP's id of the definition that a global id names. Raises `NotFound`."""
+    found = from_global_id(global_id)
+    if found is None or found[0] != "SegmentDefinition":
+        raise NotFound(f"{global_id} is not the id of a segment definition.", hint="Take the id from a query.")
+    row = await info.context.services.definitions.get(info.context.request, found[1])
+    return row.aep_id
+
+
+def _rule(expression: str) -> dict[str, str]:
+    return {"type": "PQL", "format": "pql/text", "value": expression}
+
+
+def _optional(given: CreateSegmentDefinitionInput | UpdateSegmentDefinitionInput) -> dict[str, Any]:
+    members = {
+        "description": given.description,
+        "mergePolicyId": given.merge_policy_id,
+        "ttlInDays": given.ttl_in_days,
+        "evaluationInfo": given.evaluation,
+    }
+    return {name: value for name, value in members.items() if value is not None}

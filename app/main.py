@@ -1,0 +1,234 @@
+"""The composition root: settings in, applications out. The one module that knows everybody.
+
+Read `build_gateway` from top to bottom to see what the gateway is made of, and `_middleware` to see what a request
+meets, in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import structlog
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.asgi import BodyLimit, TrailingSlash
+from app.audit.recorder import AuditRecorder
+from app.auth.bearer import BearerAuthenticator
+from app.auth.clients import ClientTokens
+from app.auth.middleware import ContextMiddleware, RequestMiddleware
+from app.auth.signing import SigningKeys
+from app.console.app import console_routes, wants_page
+from app.context import Entrance
+from app.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge
+from app.graphql.app import graphql_routes
+from app.graphql.errors import error_response as graphql_error
+from app.rest.app import facade_routes, v1_routes
+from app.rest.ims import ims_routes
+from app.rest.problems import facade_error, problem_error
+from app.services import Services
+from app.services.audiences import AudienceService
+from app.services.audit import AuditService
+from app.services.door import WriteDoor
+from app.services.estimates import EstimateService
+from app.services.rules import RuleService
+from app.services.segment_definitions import SegmentDefinitionService
+from app.services.segment_jobs import SegmentJobService
+from app.services.viewer import ViewerService
+from app.settings import SecuritySettings, Settings
+from app.store.database import Database
+from app.store.migrate import head_revision
+from app.sync.pull import SandboxPuller
+from app.sync.worker import SyncWorker
+from app.telemetry import Metrics
+from app.tenancy.credentials import CredentialVault
+from app.tenancy.resolve import TenancyResolver
+from app.tenancy.sealing import Sealer, master_key_file, read_master_key
+from app.upstream.client import AEPClient
+from app.upstream.tokens import TokenCache
+
+log = structlog.get_logger(__name__)
+
+PROTECTED = {
+    "/graphql": Entrance.GRAPHQL,
+    "/v1": Entrance.REST,
+    "/data": Entrance.FACADE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The running parts that callers of `build_gateway` may want to hold."""
+
+    app: Starlette
+    database: Database
+    sealer: Sealer
+    services: Services
+    sync: SyncWorker
+
+
+def make_sealer(security: SecuritySettings, state_dir: Path) -> Sealer:
+    """Return the sealer with the key of the environment, or with one kept in the state folder."""
+    if security.master_key is not None:
+        return Sealer(read_master_key(security.master_key.get_secret_value()))
+    return Sealer(master_key_file(state_dir / "master.key"))
+
+
+async def build_gateway(settings: Settings, database_url: str, *, http: httpx.AsyncClient | None = None) -> Gateway:
+    """Wire the gateway on a migrated database.
+
+    ``http`` is the client for calls to Adobe; the application closes it. Raises `UnsafeRole` when the database role
+    could see across tenants, `SchemaOutOfDate` when migrations are missing.
+    """
+    database = Database(
+        database_url, pool_size=settings.database.database_pool_size, timeout_s=settings.database.database_timeout_s
+    )
+    await database.verify(head_revision())
+    sealer = make_sealer(settings.security, settings.server.state_dir)
+    metrics = Metrics()
+
+    outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
+    upstream = AEPClient(outbound, CredentialVault(database, sealer), TokenCache(outbound), settings.upstream, metrics)
+    sync = SyncWorker(database, SandboxPuller(database, upstream, metrics), settings.sync)
+    door = WriteDoor(database, upstream, AuditRecorder(), metrics, listener=sync)
+    services = _services(settings, database, upstream, door)
+
+    clients = ClientTokens(
+        database,
+        await SigningKeys.load(database, sealer),
+        lifetime_s=settings.security.access_token_lifetime_s,
+    )
+    app = Starlette(
+        routes=[
+            *console_routes(),
+            *graphql_routes(services),
+            *facade_routes(services),
+            *v1_routes(services),
+            *ims_routes(clients),
+            *_operations_routes(database, metrics),
+        ],
+        middleware=_middleware(database, clients, metrics, settings.server.max_body_bytes),
+        exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
+        lifespan=_lifespan(database, outbound, door, sync),
+    )
+    app.router.redirect_slashes = False
+    return Gateway(app, database, sealer, services, sync)
+
+
+def _services(settings: Settings, database: Database, upstream: AEPClient, door: WriteDoor) -> Services:
+    stale_after = timedelta(seconds=settings.sync.stale_after_s)
+    rules = RuleService(database)
+    return Services(
+        definitions=SegmentDefinitionService(database, upstream, door, rules, stale_after=stale_after),
+        audiences=AudienceService(database, stale_after=stale_after),
+        estimates=EstimateService(upstream, door, rules),
+        segment_jobs=SegmentJobService(upstream, door),
+        audit=AuditService(database),
+        rules=rules,
+        viewer=ViewerService(database),
+    )
+
+
+def _middleware(database: Database, clients: ClientTokens, metrics: Metrics, max_body_bytes: int) -> list[Middleware]:
+    """What a request meets before its route, outermost first."""
+    return [
+        Middleware(TrailingSlash),
+        Middleware(RequestMiddleware, metrics=metrics, entrance_of=entrance_of),
+        Middleware(
+            ContextMiddleware,
+            authenticator=BearerAuthenticator(database, clients),
+            resolver=TenancyResolver(database),
+            entrance_of=entrance_of,
+            render_error=error_response,
+        ),
+        Middleware(BodyLimit, max_body_bytes=max_body_bytes, refuse=_too_large),
+    ]
+
+
+def entrance_of(request: Request) -> Entrance | None:
+    """Return the protected entrance that a request uses; ``None`` where everybody may enter."""
+    path = request.url.path
+    for prefix, entrance in PROTECTED.items():
+        if path == prefix or path.startswith(prefix + "/"):
+            # A browser that opens /graphql gets the GraphiQL page, which asks for the key itself.
+            return None if entrance is Entrance.GRAPHQL and wants_page(request) else entrance
+    return None
+
+
+def error_response(request: Request, problem: GatewayError) -> Response:
+    """Answer with an error in the shape of the entrance."""
+    match next((e for p, e in PROTECTED.items() if request.url.path.startswith(p)), None):
+        case Entrance.GRAPHQL:
+            return graphql_error(request, problem)
+        case Entrance.FACADE:
+            return facade_error(request, problem)
+        case _:
+            return problem_error(request, problem)
+
+
+def _too_large(request: Request, max_body_bytes: int) -> Response:
+    return error_response(request, PayloadTooLarge(f"The body is larger than {max_body_bytes} bytes."))
+
+
+def _not_found(request: Request, _exc: Exception) -> Response:
+    return error_response(request, NotFound(f"There is nothing at {request.url.path}."))
+
+
+def _method_not_allowed(request: Request, exc: Exception) -> Response:
+    response = error_response(request, MethodNotAllowed(f"{request.url.path} does not take {request.method}."))
+    response.headers.update(getattr(exc, "headers", None) or {})
+    return response
+
+
+def _unexpected(request: Request, exc: Exception) -> Response:
+    log.error("request.crashed", exc_info=exc)
+    problem = exc if isinstance(exc, GatewayError) else InternalError("Something went wrong on our side.")
+    return error_response(request, problem)
+
+
+def _operations_routes(database: Database, metrics: Metrics) -> list[Route]:
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        try:
+            await database.ping()
+        except GatewayError as problem:
+            return JSONResponse({"status": "unavailable", "reason": problem.title}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    async def metrics_page(_request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics_page)]
+
+
+def _lifespan(
+    database: Database, outbound: httpx.AsyncClient, door: WriteDoor, sync: SyncWorker
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        worker = asyncio.create_task(sync.run(), name="sync")
+        try:
+            yield
+        finally:
+            worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker
+            await door.drain()
+            await outbound.aclose()
+            await database.close()
+
+    return lifespan

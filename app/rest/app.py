@@ -1,0 +1,34 @@
+"""The REST routes of the gateway, by entrance."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from app.rest.audiences import add_audiences
+from app.rest.estimates import add_estimates
+from app.rest.plumbing import Routes
+from app.rest.problems import facade_error, problem_error
+from app.rest.sandboxes import add_sandboxes
+from app.rest.segment_definitions import add_segment_definitions
+from app.rest.segment_jobs import add_segment_jobs
+from app.rest.v1 import add_audit_events, add_viewer
+from app.services import Services
+
+
+def facade_routes(services: Services) -> list[Route]:
+    """Return AEP's own paths; they answer, and fail, exactly as AEP does."""
+    routes = Routes(facade_error)
+    add_segment_definitions(routes, services.definitions)
+    add_audiences(routes, services.audiences)
+    add_estimates(routes, services.estimates)
+    add_segment_jobs(routes, services.segment_jobs)
+    add_sandboxes(routes, services.viewer)
+    return routes.routes
+
+
+def v1_routes(services: Services) -> list[Route]:
+    """Return the gateway's own paths."""
+    routes = Routes(problem_error)
+    add_viewer(routes, services.viewer)
+    add_audit_events(routes, services.audit)
+    return routes.routes

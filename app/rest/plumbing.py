@@ -1,0 +1,68 @@
+"""What every REST handler stands on: the request's context, JSON in, JSON out, errors in the entrance's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.aep import headers as aep_headers
+from app.context import RequestContext
+from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
+
+Handler = Callable[[Request, RequestContext], Awaitable[Response]]
+RenderError = Callable[[Request, GatewayError], Response]
+
+
+class Routes:
+    """Collects routes whose handlers get the request's context and may raise errors of `app.errors`."""
+
+    def __init__(self, render_error: RenderError) -> None:
+        self._render_error = render_error
+        self.routes: list[Route] = []
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Serve ``method`` on ``path`` with ``handler``."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await handler(request, request.state.context)
+            except GatewayError as problem:
+                return self._render_error(request, problem)
+
+        self.routes.append(Route(path, endpoint, methods=[method]))
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return ``body`` as JSON."""
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+async def read_json(request: Request, *, any_type: bool = False) -> Any:
+    """Return the request's body as JSON. Raises `InvalidRequest` or `UnsupportedMediaType`.
+
+    ``any_type`` is for the calls to which a public client sends JSON as plain text.
+    """
+    if not any_type and not aep_headers.is_json(request.headers.get("content-type")):
+        raise UnsupportedMediaType("A valid content-type must be specified.", hint="Send application/json.")
+    try:
+        return msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidRequest(f"The body is not valid JSON: {problem}.") from None
+
+
+async def read_object(request: Request, *, any_type: bool = False) -> dict[str, Any]:
+    """Return the request's body as a JSON object. Raises `InvalidRequest` or `UnsupportedMediaType`."""
+    body = await read_json(request, any_type=any_type)
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"The body must be a JSON object, not a {type(body).__name__}.")
+    return body
+
+
+def query_of(request: Request) -> tuple[tuple[str, str], ...]:
+    """Return the query string's parameters in order, for calls that are passed through."""
+    return tuple(request.query_params.multi_items())

@@ -1,0 +1,100 @@
+"""``/data/core/ups/segment/definitions`` and ``/segment/conversion``, answered as AEP answers them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.aep import errors as aep_errors
+from app.aep import headers as aep_headers
+from app.aep import models, paging, paths
+from app.context import RequestContext
+from app.errors import InvalidRequest, UpstreamRefused
+from app.rest.plumbing import Routes, json_answer, read_json, read_object
+from app.services.segment_definitions import DefinitionOrderField, SegmentDefinitionService
+
+SORTABLE = frozenset(field.value for field in DefinitionOrderField)
+
+
+def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionService) -> None:
+    """Add the seven calls."""
+
+    async def list_all(request: Request, ctx: RequestContext) -> Response:
+        page = paging.parse_p1(request.query_params, sortable=SORTABLE)
+        rows, total = await definitions.offset_page(
+            ctx,
+            offset=page.offset,
+            limit=page.limit,
+            sort=[(key.field, key.descending) for key in page.sort],
+            evaluation=_evaluation(request.query_params),
+        )
+        return json_answer(paging.p1_body([row.document for row in rows], total, page))
+
+    async def create(request: Request, ctx: RequestContext) -> Response:
+        written = await definitions.create(ctx, await read_object(request))
+        location = paths.resource(paths.SEGMENT_DEFINITIONS, written.value.aep_id)
+        return json_answer(written.body, headers={aep_headers.LOCATION: location})
+
+    async def get(request: Request, ctx: RequestContext) -> Response:
+        row = await definitions.get(ctx, aep_id=request.path_params["id"])
+        return json_answer(row.document)
+
+    async def update(request: Request, ctx: RequestContext) -> Response:
+        written = await definitions.update(ctx, request.path_params["id"], await read_object(request))
+        location = paths.resource(paths.SEGMENT_DEFINITIONS, written.value.aep_id)
+        return json_answer(written.body, headers={aep_headers.LOCATION: location})
+
+    async def delete(request: Request, ctx: RequestContext) -> Response:
+        written = await definitions.delete(ctx, request.path_params["id"])
+        return json_answer(written.body)
+
+    async def bulk_get(request: Request, ctx: RequestContext) -> Response:
+        ids = await read_bulk_ids(request)
+        rows = await definitions.get_many(ctx, ids)
+        return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
+
+    async def convert(request: Request, ctx: RequestContext) -> Response:
+        reply = await definitions.convert(ctx, await read_object(request, any_type=True))
+        return json_answer(reply.body, reply.status)
+
+    one = paths.SEGMENT_DEFINITIONS + "/{id}"
+    routes.add("POST", paths.SEGMENT_DEFINITIONS_BULK_GET, bulk_get)
+    routes.add("GET", paths.SEGMENT_DEFINITIONS, list_all)
+    routes.add("POST", paths.SEGMENT_DEFINITIONS, create)
+    routes.add("GET", one, get)
+    routes.add("PATCH", one, update)
+    routes.add("DELETE", one, delete)
+    routes.add("POST", paths.SEGMENT_CONVERSION, convert)
+
+
+async def read_bulk_ids(request: Request) -> list[str]:
+    """Return the ids of a bulk-get; its body may come as plain text. Raises AEP's own refusal."""
+    body = await read_json(request, any_type=True)
+    try:
+        return models.bulk_ids(body)
+    except InvalidRequest as problem:
+        code = aep_errors.ErrorCode.BULK_SIZE
+        raise UpstreamRefused(f"{problem.detail}.", status=400, upstream_code=code, hint=problem.hint) from None
+
+
+def bulk_answer(request: Request, ids: list[str], found: dict[str, dict[str, object]]) -> Response:
+    """Answer 207 with an object keyed by id; 404 when none of the ids exists."""
+    if not found:
+        raise UpstreamRefused(
+            f"None of the ids was found: {', '.join(ids)}.",
+            status=404,
+            upstream_code=aep_errors.ErrorCode.BULK_NONE_FOUND,
+        )
+    missing = aep_errors.item_error(404, "Not found.", request_id=request.state.request_id)
+    return json_answer(models.bulk_body(ids, found, missing), 207)
+
+
+def _evaluation(query: paging.Query) -> str | None:
+    """Return the evaluation method that the query asks for. A filter for ``false`` is not served."""
+    for method in models.EVALUATION_METHODS:
+        wanted = paging.boolean(query, f"evaluationInfo.{method}.enabled")
+        if wanted:
+            return method
+        if wanted is False:
+            raise InvalidRequest(f"evaluationInfo.{method}.enabled can only be filtered for true.")
+    return None

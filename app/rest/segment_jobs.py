@@ -1,0 +1,42 @@
+"""``/data/core/ups/segment/jobs``, passed through to AEP."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.aep import paths
+from app.context import RequestContext
+from app.rest.plumbing import Routes, json_answer, query_of, read_json
+from app.services.segment_jobs import SegmentJobService
+
+
+def add_segment_jobs(routes: Routes, jobs: SegmentJobService) -> None:
+    """Add the calls of segment jobs."""
+
+    async def list_all(request: Request, ctx: RequestContext) -> Response:
+        reply = await jobs.list(ctx, query_of(request))
+        return json_answer(reply.body, reply.status)
+
+    async def create(request: Request, ctx: RequestContext) -> Response:
+        written = await jobs.create(ctx, await read_json(request))
+        return json_answer(written.body)
+
+    async def get(request: Request, ctx: RequestContext) -> Response:
+        reply = await jobs.get(ctx, request.path_params["id"])
+        return json_answer(reply.body, reply.status)
+
+    async def cancel(request: Request, ctx: RequestContext) -> Response:
+        await jobs.cancel(ctx, request.path_params["id"])
+        return Response(status_code=204)
+
+    async def bulk_get(request: Request, ctx: RequestContext) -> Response:
+        reply = await jobs.bulk_get(ctx, await read_json(request, any_type=True))
+        return json_answer(reply.body, reply.status)
+
+    one = paths.SEGMENT_JOBS + "/{id}"
+    routes.add("POST", paths.SEGMENT_JOBS_BULK_GET, bulk_get)
+    routes.add("GET", paths.SEGMENT_JOBS, list_all)
+    routes.add("POST", paths.SEGMENT_JOBS, create)
+    routes.add("GET", one, get)
+    routes.add("DELETE", one, cancel)

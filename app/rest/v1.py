@@ -1,0 +1,106 @@
+"""The gateway's own REST under ``/v1``: who I am, and the audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.context import RequestContext
+from app.errors import InvalidRequest
+from app.rest.plumbing import Routes, json_answer
+from app.services.audit import AuditService
+from app.services.paging import Page, PageArgs
+from app.services.viewer import ViewerService
+from app.store.audit_events import AuditEventFilter
+from app.store.rows import AuditEventRow
+
+
+def add_viewer(routes: Routes, viewer: ViewerService) -> None:
+    """Add ``GET /v1/viewer``."""
+
+    async def get(_request: Request, ctx: RequestContext) -> Response:
+        me = await viewer.get(ctx)
+        return json_answer(
+            {
+                "name": me.actor.name,
+                "kind": me.actor.kind.value,
+                "tenant": {
+                    "slug": me.tenant.slug,
+                    "imsOrgId": me.tenant.ims_org_id,
+                    "namespace": me.tenant.namespace,
+                },
+                "sandbox": me.sandbox.name,
+                "sandboxes": [sandbox.name for sandbox in me.sandboxes],
+                "permissions": list(me.permissions),
+                "productProfiles": list(me.product_profiles),
+            }
+        )
+
+    routes.add("GET", "/v1/viewer", get)
+
+
+def add_audit_events(routes: Routes, audit: AuditService) -> None:
+    """Add ``GET /v1/audit-events``: one entry for each operation, newest first."""
+
+    async def list_all(request: Request, ctx: RequestContext) -> Response:
+        query = request.query_params
+        wanted = AuditEventFilter(
+            actor_name=query.get("actorName"),
+            action=query.get("action"),
+            phase=query.get("phase"),
+            resource_id=query.get("resourceId"),
+            request_id=query.get("requestId"),
+            since=_instant(query.get("since"), "since"),
+            until=_instant(query.get("until"), "until"),
+        )
+        page = PageArgs(first=_number(query.get("first"), "first"), after=query.get("after"))
+        return json_answer(_page(await audit.page(ctx, filter=wanted, page=page)))
+
+    routes.add("GET", "/v1/audit-events", list_all)
+
+
+def _page(page: Page[AuditEventRow]) -> dict[str, Any]:
+    following = page.cursors[-1] if page.has_next and page.cursors else None
+    return {"events": [_event(row) for row in page.items], "next": following}
+
+
+def _event(row: AuditEventRow) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "sequence": row.sequence,
+        "operationId": str(row.operation_id),
+        "at": row.at.isoformat(),
+        "phase": row.phase,
+        "action": row.action,
+        "actor": {"kind": row.actor_kind, "name": row.actor_name},
+        "entrance": row.entrance,
+        "sandbox": row.sandbox_name,
+        "resource": {"type": row.resource_type, "id": row.resource_id, "name": row.resource_name},
+        "requestId": row.request_id,
+        "upstreamRequestId": row.upstream_request_id,
+        "detail": row.detail,
+        "hash": row.hash,
+    }
+
+
+def _instant(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidRequest(f"{name} must be an instant with an offset, such as 2026-01-31T08:00:00Z.", path=(name,))
+    return moment
+
+
+def _number(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise InvalidRequest(f"{name} must be a whole number.", path=(name,))
+    return int(text)
