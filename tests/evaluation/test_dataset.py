@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -142,6 +143,26 @@ async def test_a_cancelled_query_has_ended_when_the_caller_goes_on(dataset: Data
     query = asyncio.create_task(dataset.run(work))
     await begun.wait()
     query.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await query
+    assert ended.is_set()
+
+
+async def test_cancelling_twice_still_waits_for_the_end(dataset: Dataset) -> None:
+    loop, begun, ended = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        with contextlib.suppress(duckdb.InterruptException):
+            endless(connection)
+        time.sleep(0.05)
+        ended.set()
+
+    query = asyncio.create_task(dataset.run(work))
+    await begun.wait()
+    for _ in range(3):
+        query.cancel()
+        await asyncio.sleep(0.005)
     with pytest.raises(asyncio.CancelledError):
         await query
     assert ended.is_set()

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from app.evaluation import luma, model
+from app.evaluation import luma, model, people, visits
 from app.evaluation.dataset import Dataset, build
 from app.evaluation.luma import SampleSpec
 from tests.evaluation.conftest import AS_OF, NAMESPACE, SPEC
@@ -90,7 +90,7 @@ async def test_event_numbers_and_ids_are_unique(dataset: Dataset) -> None:
 
 async def test_there_are_about_five_purchases_for_each_profile(dataset: Dataset) -> None:
     purchases = await single(dataset, "SELECT count(*) FROM events WHERE event_type = 'commerce.purchases'")
-    assert purchases == pytest.approx(5 * SPEC.profiles + luma.RESELLER_PURCHASES, rel=0.04)
+    assert purchases == pytest.approx(5 * SPEC.profiles + people.RESELLER_PURCHASES, rel=0.04)
 
 
 async def test_a_few_customers_buy_much_and_some_never(dataset: Dataset) -> None:
@@ -100,7 +100,7 @@ async def test_a_few_customers_buy_much_and_some_never(dataset: Dataset) -> None
     [(buyers, most, middle)] = await rows(dataset, query)
     assert 0.6 < buyers / SPEC.profiles < 0.8
     assert 2 <= middle <= 4
-    assert most >= luma.RESELLER_PURCHASES
+    assert most >= people.RESELLER_PURCHASES
 
 
 async def test_values_are_missing_where_a_shop_would_miss_them(dataset: Dataset) -> None:
@@ -168,7 +168,7 @@ async def test_purchases_in_a_store_name_the_store_and_come_without_a_trail(data
 async def test_events_lie_in_the_two_years_before_the_anchor(dataset: Dataset) -> None:
     [(first, last)] = await rows(dataset, "SELECT min(occurred_at), max(occurred_at) FROM events")
     anchor = AS_OF.replace(tzinfo=None)
-    assert anchor - timedelta(days=luma.HISTORY_DAYS + 2) < first < last <= anchor
+    assert anchor - timedelta(days=visits.HISTORY_DAYS + 2) < first < last <= anchor
     assert last > anchor - timedelta(days=1)
 
 

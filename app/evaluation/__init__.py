@@ -1,0 +1,28 @@
+"""Evaluates segment definitions over profiles in DuckDB: the engine that the emulator answers with. No HTTP here.
+
+In the order in which an answer comes about:
+
+    model       which XDM fields there are and in which tables and columns they live, said once
+    schema      the model as XDM documents, for the Schema Registry and the rule checker
+    layout      the model as places, for the rule compiler
+    literals    SQL literals of our own constants
+    draws       random numbers in SQL that depend on a seed only
+    catalog     the fixed part of the Luma sample: cities, products, people's names
+    sample      what a sample is made of: size, seed, anchor in time
+    shop        the catalogue as statements
+    people      the customers as statements
+    visits      what the customers do, as statements
+    luma        all statements of the sample, in order
+    workers     blocking work in threads, stopped when nobody waits for it
+    dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits
+    namespaces  identity namespaces and their numbers
+    membership  who is in an audience, as bits
+    selection   statements over the profiles that a rule selects: counts, split by namespace, members
+    sampling    how many profiles an estimate reads and how sure it is
+    documents   profiles as XDM documents
+    engine      the face of the package: count, estimate, members, batches, single profiles
+    errors      what can go wrong besides a wrong rule
+
+Values are exact unless they are called an estimate, and no module reads a clock: the instant of an evaluation and the
+anchor of a sample are arguments.
+"""

@@ -1,0 +1,285 @@
+"""The data of one sandbox: a DuckDB file, made once, opened in milliseconds, read from worker threads.
+
+A file is built in a folder beside its place and moved there when it is complete, so a crash leaves either no data set
+or a whole one. It is opened read-only: several processes may read it, none may write. Statements see no other file and
+no network, and cannot change these settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from app.evaluation import luma
+from app.evaluation.errors import DatasetUnreadable, EvaluationTimedOut, EvaluationTooLarge
+from app.evaluation.luma import SampleSpec
+from app.evaluation.workers import Workers
+
+FORMAT = 1
+"""Goes up when tables change, so that files of an older release are made anew."""
+
+T = TypeVar("T")
+
+Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What queries and builds may take. Memory is for all queries of a data set together; more than ``concurrency``
+    queries wait. ``timeout_s`` counts from the request, waiting included.
+    """
+
+    timeout_s: float = 30.0
+    memory_mb: int = 1024
+    build_memory_mb: int = 2048
+    threads: int = 2
+    concurrency: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a build is: ``done`` of ``total`` steps, and what it does now."""
+
+    done: int
+    total: int
+    step: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Dataset:
+    """An open data file. `Dataset.open_or_create` is the usual way to get one; `close` it in the end."""
+
+    def __init__(self, path: Path, connection: Connection, namespace: str, spec: SampleSpec, limits: Limits) -> None:
+        self.path = path
+        self.namespace = namespace
+        self.spec = spec
+        self.limits = limits
+        self._connection = connection
+        self._workers = Workers(limits.concurrency)
+
+    @property
+    def profiles(self) -> int:
+        """How many profiles there are; their numbers run from 0 to one less."""
+        return self.spec.profiles
+
+    @classmethod
+    async def open(cls, path: Path, *, limits: Limits | None = None) -> Dataset:
+        """Open a file. Raises `DatasetUnreadable`."""
+        return await asyncio.to_thread(_open, path, limits or Limits())
+
+    @classmethod
+    async def create(
+        cls,
+        path: Path,
+        namespace: str,
+        spec: SampleSpec,
+        *,
+        limits: Limits | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Dataset:
+        """Make the Luma sample at ``path``, replacing what is there, and open it.
+
+        ``on_progress`` is called on the event loop. A cancelled build is stopped and leaves ``path`` as it was.
+        """
+        limits = limits or Limits()
+        await _build_off_loop(path, namespace, spec, limits, on_progress)
+        return await cls.open(path, limits=limits)
+
+    @classmethod
+    async def open_or_create(
+        cls,
+        path: Path,
+        namespace: str,
+        spec: SampleSpec,
+        *,
+        limits: Limits | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Dataset:
+        """Open the file when it holds a sample of this namespace, size and seed; make it otherwise.
+
+        An existing file keeps the ``as_of`` with which it was made.
+        """
+        try:
+            dataset = await cls.open(path, limits=limits)
+        except DatasetUnreadable:
+            return await cls.create(path, namespace, spec, limits=limits, on_progress=on_progress)
+        if (dataset.namespace, dataset.spec.profiles, dataset.spec.seed) == (namespace, spec.profiles, spec.seed):
+            return dataset
+        await dataset.close()
+        return await cls.create(path, namespace, spec, limits=limits, on_progress=on_progress)
+
+    async def run(self, work: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
+        """Run ``work`` with a connection of its own in a worker thread; stop it when the caller is cancelled.
+
+        Raises `EvaluationTimedOut` after ``timeout_s`` (default: that of the limits) and `EvaluationTooLarge`.
+        """
+        timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        connection = self._connection.cursor()
+        try:
+            return await self._workers.run(
+                lambda: work(connection), interrupt=connection.interrupt, timeout_s=timeout_s
+            )
+        except TimeoutError as error:
+            raise EvaluationTimedOut(
+                f"The query was stopped after {timeout_s:g} s.",
+                hint="Narrow the rule, or try again when less is going on.",
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise EvaluationTooLarge(
+                f"The query needed more than {self.limits.memory_mb} MB.", hint="Narrow the rule."
+            ) from error
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        """Wait for running queries and close the file."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._workers.close()
+        self._connection.close()
+
+
+# Opening --------------------------------------------------------------------------------------------------------
+
+
+def _open(path: Path, limits: Limits) -> Dataset:
+    if not path.is_file():
+        raise DatasetUnreadable(f"There is no data set at {path.name}.")
+    try:
+        connection = duckdb.connect(str(path), read_only=True, config=_config(limits.memory_mb, limits, path))
+    except duckdb.Error as error:
+        raise DatasetUnreadable(f"The data set {path.name} cannot be opened.") from error
+    try:
+        namespace, spec = _read_description(connection, path)
+        _seal(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return Dataset(path, connection, namespace, spec, limits)
+
+
+def _config(memory_mb: int, limits: Limits, path: Path) -> dict[str, Any]:
+    return {
+        "memory_limit": f"{memory_mb}MB",
+        "threads": limits.threads,
+        "temp_directory": str(path.with_name(path.name + ".spill")),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+
+
+def _seal(connection: Connection) -> None:
+    """Close every way out of the file. Not part of the configuration: the spill folder must be set before.
+
+    A file that is open in this process already shares its database, which is sealed.
+    """
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchone() == (True,):
+        return
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _read_description(connection: Connection, path: Path) -> tuple[str, SampleSpec]:
+    try:
+        row = connection.execute("SELECT format, namespace, profiles, seed, as_of FROM description").fetchone()
+    except duckdb.Error as error:
+        raise DatasetUnreadable(f"The data set {path.name} has no description.") from error
+    if row is None or row[0] != FORMAT:
+        raise DatasetUnreadable(f"The data set {path.name} was made by another version.")
+    _, namespace, profiles, seed, as_of = row
+    return namespace, SampleSpec(profiles, seed, as_of.replace(tzinfo=UTC))
+
+
+# Building -------------------------------------------------------------------------------------------------------
+
+
+async def _build_off_loop(
+    path: Path, namespace: str, spec: SampleSpec, limits: Limits, on_progress: OnProgress | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    workers = Workers(1)
+    building = _Build(path, namespace, spec, limits)
+
+    def report(progress: Progress) -> None:
+        if on_progress is not None:
+            loop.call_soon_threadsafe(on_progress, progress)
+
+    try:
+        await workers.run(lambda: building.run(report), interrupt=building.interrupt)
+    finally:
+        workers.close()
+
+
+def build(
+    path: Path, namespace: str, spec: SampleSpec, *, limits: Limits | None = None, on_progress: OnProgress | None = None
+) -> None:
+    """Make the sample at ``path`` and wait for it: `Dataset.create` for programs without an event loop."""
+    _Build(path, namespace, spec, limits or Limits()).run(on_progress or (lambda _: None))
+
+
+class _Build:
+    """One build, in the thread that calls `run`; `interrupt` may be called from another."""
+
+    def __init__(self, path: Path, namespace: str, spec: SampleSpec, limits: Limits) -> None:
+        self._path = path
+        self._namespace = namespace
+        self._spec = spec
+        self._limits = limits
+        self._folder = path.with_name(path.name + ".building")
+        self._connection: Connection | None = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    def run(self, report: OnProgress) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        try:
+            part = self._folder / self._path.name
+            self._fill(part, report)
+            part.replace(self._path)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _fill(self, part: Path, report: OnProgress) -> None:
+        config = _config(self._limits.build_memory_mb, self._limits, part)
+        with duckdb.connect(str(part), config=config) as connection:
+            self._connection = connection
+            total = luma.count_steps(self._spec)
+            for done, step in enumerate(luma.steps(self._spec)):
+                report(Progress(done, total, step.title))
+                self._check()
+                connection.execute(step.sql)
+            self._check()
+            self._describe(connection)
+            connection.execute("CHECKPOINT")
+            report(Progress(total, total, "done"))
+            self._connection = None
+
+    def _check(self) -> None:
+        if self._interrupted:
+            raise duckdb.InterruptException("the build was stopped")
+
+    def _describe(self, connection: Connection) -> None:
+        as_of: datetime = self._spec.as_of.astimezone(UTC).replace(tzinfo=None)
+        connection.execute(
+            """CREATE TABLE description (format INTEGER, namespace VARCHAR, profiles INTEGER, seed BIGINT,
+                                         as_of TIMESTAMP)"""
+        )
+        connection.execute(
+            "INSERT INTO description VALUES (?, ?, ?, ?, ?)",
+            [FORMAT, self._namespace, self._spec.profiles, self._spec.seed, as_of],
+        )

@@ -1,0 +1,111 @@
+"""Profiles as XDM documents: rows of the tables put back together, with the events under ``xEvent``.
+
+For reading single profiles, and for judging the compiled statements against a plain evaluation of the same data.
+Times are ISO 8601 texts in UTC with milliseconds, days are ISO dates; absent values are left out, never null.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from app.evaluation import model
+from app.evaluation.dataset import Connection
+from app.evaluation.model import Entity, Path
+
+Document = dict[str, Any]
+
+
+def profile_by_id(connection: Connection, namespace: str, profile_id: str) -> Document | None:
+    """Return the profile with this external id, or None."""
+    sql = f"SELECT {model.PROFILE_KEY} FROM {model.PROFILES.table} WHERE {model.PROFILE_ID} = ?"  # noqa: S608
+    row = connection.execute(sql, [profile_id]).fetchone()
+    if row is None:
+        return None
+    return profiles(connection, namespace, range(row[0], row[0] + 1))[row[0]]
+
+
+def profiles(connection: Connection, namespace: str, numbers: range) -> dict[int, Document]:
+    """Return the profiles of a range of numbers, by number."""
+    found = {row[0]: document for row, document in _rows(connection, model.PROFILES, namespace, numbers)}
+    for row, identity in _rows(connection, model.IDENTITIES, namespace, numbers, order="position"):
+        _member(found[row[0]], model.IDENTITY_MAP_PATH).setdefault(row[1], []).append(identity)
+    for row, _ in _rows(connection, model.PERKS, namespace, numbers, order="position"):
+        _put(found[row[0]], model.path_in(model.PERKS_PATH, namespace), row[2], append=True)
+    for number, events in _events(connection, namespace, numbers).items():
+        _put(found[number], model.EVENTS_PATH, events)
+    return found
+
+
+def lookup_records(connection: Connection, namespace: str) -> dict[str, dict[str, Document]]:
+    """Return the records of all lookup classes: by dotted class name, then by primary identity."""
+    records: dict[str, dict[str, Document]] = {}
+    for lookup in model.LOOKUPS:
+        class_name = ".".join(model.path_in(lookup.class_name, namespace))
+        key = lookup.key.path_in(namespace)
+        rows = _rows(connection, lookup.entity, namespace, None)
+        records[class_name] = {_get(document, key): document for _, document in rows}
+    return records
+
+
+def _events(connection: Connection, namespace: str, numbers: range) -> dict[int, list[Document]]:
+    items: dict[int, list[Document]] = defaultdict(list)
+    for row, item in _rows(connection, model.ITEMS, namespace, numbers, order="item_no"):
+        items[row[1]].append(item)
+    events: dict[int, list[Document]] = defaultdict(list)
+    order = f"{model.EVENT_TIME}, {model.EVENT_KEY}"
+    for row, event in _rows(connection, model.EVENTS, namespace, numbers, order=order):
+        if row[1] in items:
+            _put(event, model.ITEMS_PATH, items[row[1]])
+        events[row[0]].append(event)
+    return events
+
+
+def _rows(
+    connection: Connection, entity: Entity, namespace: str, numbers: range | None, *, order: str = "ALL"
+) -> Iterator[tuple[Sequence[Any], Document]]:
+    """Yield each row's key columns and its fields as a document."""
+    columns = ", ".join(name for name, _ in entity.columns)
+    where = "" if numbers is None else f"WHERE {model.PROFILE_KEY} BETWEEN {numbers.start} AND {numbers.stop - 1}"
+    sql = f"SELECT {columns} FROM {entity.table} {where} ORDER BY {order}"  # noqa: S608
+    paths = [field.path_in(namespace) for field in entity.fields]
+    for row in connection.execute(sql).fetchall():
+        yield row, _document(zip(paths, row[len(entity.keys) :], strict=True))
+
+
+def _document(values: Iterable[tuple[Path, Any]]) -> Document:
+    document: Document = {}
+    for path, value in values:
+        if value is not None:
+            _put(document, path, _json_value(value))
+    return document
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds") + "Z"
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _member(document: Document, path: Path) -> Document:
+    """Return the object at ``path``, made if it is not there."""
+    for part in path:
+        document = document.setdefault(part, {})
+    return document
+
+
+def _put(document: Document, path: Path, value: Any, *, append: bool = False) -> None:
+    parent = _member(document, path[:-1])
+    if append:
+        parent.setdefault(path[-1], []).append(value)
+    else:
+        parent[path[-1]] = value
+
+
+def _get(document: Document, path: Path) -> Any:
+    value: Any = document
+    for part in path:
+        value = value[part]
+    return value
