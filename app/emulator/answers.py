@@ -46,7 +46,7 @@ class Refusal(Exception):
     """An answer of AEP's service that ends a call: ``status`` with one message or more and perhaps a long code."""
 
     def __init__(self, status: int, message: str | list[str], *, code: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message if isinstance(message, str) else " ".join(message))
         self.status = status
         self.message = message
         self.code = code
@@ -69,8 +69,6 @@ def error_answer(exc: Exception, request_id: str) -> Response:
     if isinstance(exc, ValidationError):
         pairs = models.validation_messages(exc)
         return _service_answer(400, [text for _, text in pairs], request_id, code=pairs[0][0])
-    if isinstance(exc, PQLError):
-        return _service_answer(400, _rule_messages(exc), request_id)
     status = next((status for kind, status in _STATUS.items() if isinstance(exc, kind)), None)
     if status is None or not isinstance(exc, GatewayError):
         log.error("emulator.call_failed", request_id=request_id, exc_info=exc)
@@ -89,10 +87,6 @@ async def read_json(request: Request) -> Any:
 def _service_answer(status: int, message: str | list[str], request_id: str, *, code: str | None = None) -> Response:
     body = aep_errors.service_body(status, message, code=code, request_id=request_id)
     return json_answer(body, status, {headers.REQUEST_ID: request_id})
-
-
-def _rule_messages(exc: PQLError) -> list[str]:
-    return [str(line) for line in exc.diagnostics] or [_sentence(exc)]
 
 
 def _sentence(exc: GatewayError) -> str:

@@ -1,37 +1,58 @@
-"""The calls under ``/audiences`` that read: platform audiences and those that were made elsewhere."""
+"""The calls under ``/audiences``: platform audiences, and those that were made elsewhere.
+
+A platform audience *is* a segment definition; an external one has no rule. Writes answer 201, also PUT and PATCH, as
+Adobe's machine-readable contract says.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.aep import models, paging, paths
+from app.aep import ids, models, paging, paths, times
 from app.aep.errors import ErrorCode
 from app.aep.filters import parse_properties
-from app.emulator.answers import Refusal, json_answer
+from app.emulator.answers import Refusal, empty_answer, json_answer
 from app.emulator.bulk import bulk_answer
-from app.emulator.documents import audience_view
+from app.emulator.documents import EXTERNAL_TYPE, PLATFORM_TYPE, audience_view, touched
 from app.emulator.gate import Call, Gate
+from app.emulator.json_patch import read_patch
+from app.emulator.platform_audiences import PlatformAudiences, check_lifecycle_change, refuse_used
 from app.emulator.state import AUDIENCE_SORTABLE, AudienceQuery
+from app.errors import Conflict, InvalidRequest, NotFound
 
-_PAGING = frozenset({"start", "limit", "totalCount"})
+Document = dict[str, Any]
+
+_PAGING: Final = frozenset({"start", "limit", "totalCount"})
+_OPTIONAL: Final = frozenset({"description", "labels", "tags", "ttlInDays", "linkedAudienceRef"})
+_PLATFORM_MEMBERS: Final = _OPTIONAL | {"name", "expression", "evaluationInfo", "lifecycleState", "mergePolicyId"}
+_EXTERNAL_OPTIONAL: Final = frozenset({"description", "labels", "audienceMeta", "linkedAudienceRef", "datasetId"})
+_EXTERNAL_MEMBERS: Final = _EXTERNAL_OPTIONAL | {"name", "lifecycleState", "originName"}
 
 
 class Audiences:
     """The calls of this resource."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, writer: PlatformAudiences) -> None:
         self._gate = gate
+        self._writer = writer
 
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
         guard = self._gate.guard
+        one = f"{paths.AUDIENCES}/{{id}}"
         return [
             Route(paths.AUDIENCES, guard(self._list), methods=["GET"]),
+            Route(paths.AUDIENCES, guard(self._create), methods=["POST"]),
             Route(paths.AUDIENCES_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
-            Route(f"{paths.AUDIENCES}/{{id}}", guard(self._get), methods=["GET"]),
+            Route(one, guard(self._get), methods=["GET"]),
+            Route(one, guard(self._put), methods=["PUT"]),
+            Route(one, guard(self._patch), methods=["PATCH"]),
+            Route(one, guard(self._delete), methods=["DELETE"]),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -41,8 +62,8 @@ class Audiences:
         texts = [(name, query[name].lower()) for name in ("name", "description") if query.get(name)]
         entity = query.get("entityType", models.PROFILE_CLASS)
 
-        def keep(document: dict[str, Any]) -> bool:
-            schema = document.get("schema", {}).get("name", models.PROFILE_CLASS)
+        def keep(document: Document) -> bool:
+            schema = document.get("schema", {}).get("name") or models.PROFILE_CLASS
             return (
                 schema == entity
                 and all(needle in (document.get(name) or "").lower() for name, needle in texts)
@@ -57,20 +78,148 @@ class Audiences:
         return json_answer(paging.p2_body(children, total, request, path="/audiences", filters=repeated))
 
     async def _get(self, call: Call) -> Response:
-        return json_answer(audience_view(await find_audience(call)))
+        return json_answer(audience_view(await _find(call)))
 
     async def _bulk_get(self, call: Call) -> Response:
-        async def find(ids: list[str]) -> dict[str, Any]:
-            found = await call.store.audiences_by_id(ids)
+        async def find(identifiers: list[str]) -> dict[str, Any]:
+            found = await call.store.audiences_by_id(identifiers)
             return {identifier: audience_view(document) for identifier, document in found.items()}
 
         return await bulk_answer(call, find)
 
+    async def _create(self, call: Call) -> Response:
+        body = _with_known_lifecycle(await call.json())
+        if _is_external(body):
+            models.read_model(models.ExternalAudienceCreate, body)
+            document = _new_external(call, body)
+            await _add_external(call, document)
+        else:
+            models.read_model(models.PlatformAudienceCreate, body)
+            document = await self._writer.create(call, body)
+        return json_answer(audience_view(document), 201)
 
-async def find_audience(call: Call) -> dict[str, Any]:
-    """Return the audience that the path names. Raises Refusal with 404."""
+    async def _put(self, call: Call) -> Response:
+        body = _with_known_lifecycle(await call.json())
+        if not isinstance(body, Mapping):
+            raise InvalidRequest("The body must be a JSON object")
+        stored = await _find(call)
+        if stored["type"] == PLATFORM_TYPE:
+            models.read_model(models.PlatformAudienceCreate, {**body, "type": PLATFORM_TYPE})
+        else:
+            own = {"audienceId": stored["audienceId"], "namespace": stored["namespace"], "type": stored["type"]}
+            models.read_model(models.ExternalAudienceCreate, {**own, **body})
+        _check_immutable(stored, body)
+        return await self._write(call, stored, body, replace=True)
+
+    async def _patch(self, call: Call) -> Response:
+        body = await call.json()
+        stored = await _find(call)
+        platform = stored["type"] == PLATFORM_TYPE
+        changes = read_patch(
+            body,
+            # `/namespace` is let through to be refused with the code that belongs to it.
+            members={*(_PLATFORM_MEMBERS if platform else _EXTERNAL_MEMBERS), "namespace"},
+            removable=_OPTIONAL if platform else _EXTERNAL_OPTIONAL,
+        )
+        changes = _with_known_lifecycle(changes)
+        _check_immutable(stored, changes)
+        set_members = {name: value for name, value in changes.items() if value is not None}
+        if platform:
+            models.read_model(models.SegmentDefinitionPatch, set_members)
+        else:
+            models.read_model(models.ExternalAudienceCreate, {**stored, **set_members})
+        return await self._write(call, stored, changes, replace=False)
+
+    async def _delete(self, call: Call) -> Response:
+        try:
+            await call.store.delete_audience(call.path("id"))
+        except NotFound:
+            raise _not_found(call.path("id")) from None
+        except Conflict as conflict:
+            raise refuse_used(conflict) from conflict
+        return empty_answer()
+
+    async def _write(self, call: Call, stored: Document, body: Mapping[str, Any], *, replace: bool) -> Response:
+        try:
+            if stored["type"] == PLATFORM_TYPE:
+                changed = await self._writer.change(call, stored["id"], body, replace=replace)
+            else:
+                changed = await call.store.change_audience(
+                    stored["id"], lambda latest: _changed_external(call, latest, body, replace=replace)
+                )
+        except NotFound:
+            raise _not_found(stored["id"]) from None
+        return json_answer(audience_view(changed), 201)
+
+
+def _is_external(body: Any) -> bool:
+    if not isinstance(body, Mapping):
+        return False
+    kind = body.get("type")
+    return kind in {EXTERNAL_TYPE, "ExternalAudience"} or (kind is None and "expression" not in body)
+
+
+def _with_known_lifecycle(body: Any) -> Any:
+    """Put today's words in the place of retired ones, and refuse to delete by a lifecycle state."""
+    body = models.with_current_words(body)
+    if isinstance(body, Mapping) and body.get("lifecycleState") in {"deleted", "archived"}:
+        message = "An audience cannot be created or changed with the lifecycle state deleted. Use DELETE."
+        raise Refusal(400, message, code=ErrorCode.AUDIENCE_INVALID)
+    return body
+
+
+def _check_immutable(stored: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    if body.get("namespace", stored["namespace"]) != stored["namespace"]:
+        message = f"The namespace of an audience cannot be changed; it is {stored['namespace']}."
+        raise Refusal(400, message, code=ErrorCode.AUDIENCE_INVALID)
+
+
+def _new_external(call: Call, body: Mapping[str, Any]) -> Document:
+    document: Document = {
+        "id": str(uuid.uuid4()),
+        "audienceId": body["audienceId"],
+        "name": body["name"],
+        "namespace": body["namespace"],
+        **call.place,
+        "isSystem": False,
+        "type": EXTERNAL_TYPE,
+        "originName": body.get("originName") or "CUSTOM_UPLOAD",
+        "lifecycleState": body.get("lifecycleState") or "published",
+        "createdBy": call.token.user_id,
+        "_etag": ids.new_etag(call.now_ms // 1000),
+        **times.creation_members(call.now_ms),
+        "createEpoch": call.now_ms // 1000,
+    }
+    given = {name: body[name] for name in _EXTERNAL_OPTIONAL if body.get(name) is not None}
+    return {**document, **given}
+
+
+async def _add_external(call: Call, document: Document) -> None:
+    try:
+        await call.store.add_audience(document)
+    except Conflict as conflict:
+        message = f"An audience {document['audienceId']} exists already in the namespace {document['namespace']}."
+        raise Refusal(400, message, code=ErrorCode.AUDIENCE_INVALID) from conflict
+
+
+def _changed_external(call: Call, stored: Document, body: Mapping[str, Any], *, replace: bool) -> Document:
+    check_lifecycle_change(stored, body)
+    document = dict(stored)
+    for name in _EXTERNAL_MEMBERS:
+        if body.get(name) is not None:
+            document[name] = body[name]
+        elif name in _EXTERNAL_OPTIONAL and (name in body or replace):
+            document.pop(name, None)
+    return touched(call, document)
+
+
+async def _find(call: Call) -> Document:
     document = await call.store.audience(call.path("id"))
     if document is None:
-        message = f"The audience entity {call.path('id')} is not found. Use a valid entity and try again."
-        raise Refusal(404, message, code=ErrorCode.AUDIENCE_NOT_FOUND)
+        raise _not_found(call.path("id"))
     return document
+
+
+def _not_found(identifier: str) -> Refusal:
+    message = f"The audience entity {identifier} is not found. Use a valid entity and try again."
+    return Refusal(404, message, code=ErrorCode.AUDIENCE_NOT_FOUND)

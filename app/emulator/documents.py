@@ -57,8 +57,9 @@ def definition_view(document: Mapping[str, Any]) -> Document:
 
 
 def audience_view(document: Mapping[str, Any]) -> Document:
-    """Return a stored audience as ``/audiences`` shows it."""
-    return dict(document)
+    """Return a stored audience as ``/audiences`` shows it: only a platform audience tells what uses it."""
+    hidden = () if document["type"] == PLATFORM_TYPE else ("dependencies", "dependents")
+    return {name: value for name, value in document.items() if name not in hidden}
 
 
 def new_platform_audience(call: Call, body: Mapping[str, Any], rule: Rule) -> Document:

@@ -24,11 +24,11 @@ from app.emulator.answers import Refusal, json_answer
 from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.gate import Call, Gate
-from app.emulator.organizations import EmulatedSandbox, Organization
 from app.emulator.populations import Population, Populations, Reading
 from app.emulator.rules import Rule, RuleBook
-from app.emulator.state import State, Store
-from app.errors import GatewayError, NotFound
+from app.emulator.state import Store
+from app.emulator.workplaces import Workplace
+from app.errors import NotFound, PublicError
 
 log = structlog.get_logger(__name__)
 
@@ -71,16 +71,15 @@ class Estimates:
             Route(estimate, guard(self._get_estimate), methods=["GET"]),
         ]
 
-    async def resume(self, organization: Organization, sandbox: EmulatedSandbox, state: State) -> None:
-        """Take up what a previous process left unfinished in a sandbox."""
-        store = state.store(organization.org_id, sandbox.name)
-        for query_id, document in await store.works_in_state(KIND, _UNFINISHED):
-            self._start(store, self._populations.of(organization, sandbox), query_id, document)
+    async def resume(self, place: Workplace) -> None:
+        """Take up what a previous process left unfinished in a place."""
+        for query_id, document in await place.store.works_in_state(KIND, _UNFINISHED):
+            self._start(place.store, place.population, query_id, document)
 
     async def _create(self, call: Call) -> Response:
         body = await call.json()
         request = models.read_model(models.PreviewRequest, body)
-        rule = await self._rules.check_text(call, request.predicate_expression)
+        rule = self._rules.parse(call.organization, request.predicate_expression)
         query_id = str(uuid.uuid4())
         preview_id = PreviewId(f"app-{call.organization.slug}", query_id).encode()
         document = {
@@ -101,9 +100,9 @@ class Estimates:
         offset = paging.whole_number(call.request.query_params, "offset", default=0) or 0
         limit = paging.whole_number(call.request.query_params, "limit", default=_DEFAULT_LIMIT, minimum=1)
         size = min(limit or _DEFAULT_LIMIT, _DEFAULT_LIMIT)
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[str, list[str]]] = []
         if document["state"] == "RESULT_READY":
-            rule = await self._rules.check_text(call, document["expression"])
+            rule = self._rules.parse(call.organization, document["expression"])
             moment = from_epoch_ms(document["asOfMs"])
             # One row more than asked for tells whether there is a next page.
             rows = await self._population(call).rows(rule, moment, offset, size + 1)
@@ -151,10 +150,13 @@ class Estimates:
     async def _find(self, call: Call) -> tuple[str, dict[str, Any]]:
         """Return the preview that the path names, with the state that it has in the running work."""
         query_id = _query_id(call)
+        key = _key(call.store, query_id)
+        # Looked at before the store: the work may finish in between, and a state must never go back.
+        running = key in self._readings
         document = await call.store.work(KIND, query_id)
         if document is None:
             raise _not_found(call)
-        if document["state"] == "NEW" and _key(call.store, query_id) in self._readings:
+        if document["state"] == "NEW" and (running or key in self._readings):
             document = {**document, "state": "RUNNING"}
         return query_id, document
 
@@ -189,14 +191,17 @@ class Estimates:
     async def _count(self, key: Key, population: Population, document: Mapping[str, Any]) -> dict[str, Any]:
         moment: datetime = from_epoch_ms(document["asOfMs"])
         try:
-            rule: Rule = self._rules.parse_for(population.organization, document["expression"])
+            rule: Rule = self._rules.parse(population.organization, document["expression"])
             self._readings[key] = await population.rough_estimate(rule, moment)
             await asyncio.sleep(self._step_s)
             reading = await population.estimate(rule, moment)
-        except GatewayError as fault:
+        except (PublicError, Refusal) as fault:
             # The reason belongs to whoever asked, so it is stored with the preview and not only logged.
-            log.warning("emulator.estimate_failed", preview_query_id=key[-1], reason=fault.detail)
-            return {"state": "FAILED", "fault": fault.detail}
+            log.warning("emulator.estimate_failed", preview_query_id=key[-1], reason=str(fault))
+            return {"state": "FAILED", "fault": str(fault)}
+        except Exception as fault:
+            log.error("emulator.estimate_broke", preview_query_id=key[-1], exc_info=fault)
+            return {"state": "FAILED", "fault": "The estimate met an internal error; see the emulator's log."}
         return {"state": "RESULT_READY", "reading": reading.to_document()}
 
     def _now_ms(self) -> int:

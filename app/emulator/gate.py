@@ -57,7 +57,7 @@ class Call:
     @property
     def place(self) -> dict[str, Any]:
         """The members that say where an object belongs."""
-        return {"imsOrgId": self.organization.org_id, "sandbox": self.sandbox.reference()}
+        return place_members(self.organization, self.sandbox)
 
     def path(self, name: str) -> str:
         """Return a parameter of the path."""
@@ -66,6 +66,11 @@ class Call:
     async def json(self) -> Any:
         """Read the body. Raises InvalidRequest when it is no JSON."""
         return await read_json(self.request)
+
+
+def place_members(organization: Organization, sandbox: EmulatedSandbox) -> dict[str, Any]:
+    """Return the members that say where an object belongs."""
+    return {"imsOrgId": organization.org_id, "sandbox": sandbox.reference()}
 
 
 Handler = Callable[[Call], Awaitable[Response]]

@@ -160,22 +160,6 @@ async def _parameters(request: Request) -> dict[str, str]:
     except (MultiPartException, FormParserError, HTTPException, UnicodeDecodeError, KeyError) as fault:
         raise OAuthRefusal("invalid_request", "The form cannot be read.") from fault
     return merged
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-        raise OAuthRefusal("invalid_request", "The parameters must be sent as a form or in the query.")
-    try:
-        async with request.form(max_files=0, max_fields=100) as form:
-            merged.update({name: value for name, value in form.items() if isinstance(value, str)})
-    except PayloadTooLarge:
-        raise
-    except (MultiPartException, FormParserError, UnicodeDecodeError, KeyError) as fault:
-        raise OAuthRefusal("invalid_request", "The form cannot be read.") from fault
-    except Exception as fault:
-        # Starlette turns a malformed form into its own HTTP error when an application is in the scope.
-        if getattr(fault, "status_code", None) == 400:
-            raise OAuthRefusal("invalid_request", "The form cannot be read.") from fault
-        raise
-    return merged
 
 
 def _refused(refusal: OAuthRefusal) -> Response:

@@ -15,13 +15,9 @@ from app.aep import errors as aep_errors
 from app.aep import headers, models, paging, paths
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.bulk import bulk_answer
-from app.emulator.documents import (
-    PLATFORM_TYPE,
-    changed_platform_audience,
-    definition_view,
-    new_platform_audience,
-)
+from app.emulator.documents import PLATFORM_TYPE, definition_view
 from app.emulator.gate import Call, Gate
+from app.emulator.platform_audiences import PlatformAudiences, refuse_used
 from app.emulator.rules import RuleBook
 from app.emulator.state import AUDIENCE_SORTABLE, AudienceQuery
 from app.errors import Conflict, NotFound
@@ -29,16 +25,13 @@ from app.errors import Conflict, NotFound
 _EVALUATION_FILTERS = {f"evaluationInfo.{method}.enabled": method for method in models.EVALUATION_METHODS}
 
 
-class _ExpressionMoved(Exception):
-    """The stored expression changed between the check and the write; check again."""
-
-
 class SegmentDefinitions:
     """The seven calls."""
 
-    def __init__(self, gate: Gate, rules: RuleBook) -> None:
+    def __init__(self, gate: Gate, rules: RuleBook, writer: PlatformAudiences) -> None:
         self._gate = gate
         self._rules = rules
+        self._writer = writer
 
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
@@ -47,9 +40,7 @@ class SegmentDefinitions:
         return [
             Route(paths.SEGMENT_DEFINITIONS, guard(self._list), methods=["GET"]),
             Route(paths.SEGMENT_DEFINITIONS, guard(self._create), methods=["POST"]),
-            Route(
-                paths.SEGMENT_DEFINITIONS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]
-            ),
+            Route(paths.SEGMENT_DEFINITIONS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
             Route(one, guard(self._get), methods=["GET"]),
             Route(one, guard(self._patch), methods=["PATCH"]),
             Route(one, guard(self._delete), methods=["DELETE"]),
@@ -68,15 +59,7 @@ class SegmentDefinitions:
         body = await call.json()
         models.read_model(models.SegmentDefinitionCreate, body)
         body = models.with_current_words(body)
-        document = await self.store_new(call, body)
-        return _answer(document)
-
-    async def store_new(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
-        """Check and store a validated create body; return the document. Raises PQLError, Conflict."""
-        rule = await self._rules.check(call, body)
-        document = new_platform_audience(call, body, rule)
-        await call.store.add_audience(document, uses=rule.uses)
-        return document
+        return _answer(await self._writer.create(call, body))
 
     async def _get(self, call: Call) -> Response:
         return json_answer(definition_view(await _definition(call)))
@@ -85,25 +68,9 @@ class SegmentDefinitions:
         body = await call.json()
         models.read_model(models.SegmentDefinitionPatch, body)
         body = models.with_current_words(body)
-        while True:
-            try:
-                return _answer(await self._merge(call, body))
-            except _ExpressionMoved:
-                continue
-
-    async def _merge(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         stored = await _definition(call)
-        rule = await self._rules.check(call, {**stored, **body}, segment_id=stored["id"])
-
-        def change(latest: dict[str, Any]) -> dict[str, Any]:
-            # The rule was checked outside the transaction. Had somebody else changed it since, a body that leaves
-            # the expression alone would put the old one back.
-            if "expression" not in body and latest["expression"] != stored["expression"]:
-                raise _ExpressionMoved
-            return changed_platform_audience(call, latest, body, rule)
-
         try:
-            return await call.store.change_audience(stored["id"], change, uses=rule.uses)
+            return _answer(await self._writer.change(call, stored["id"], body))
         except NotFound:
             raise _not_found(stored["id"]) from None
 
@@ -114,8 +81,7 @@ class SegmentDefinitions:
         except NotFound:
             raise _not_found(identifier) from None
         except Conflict as conflict:
-            message = f"{conflict.detail}. {conflict.hint}"
-            raise Refusal(400, message, code=aep_errors.ErrorCode.HAS_DEPENDENTS) from conflict
+            raise refuse_used(conflict) from conflict
         return json_answer(aep_errors.message_body(f"Segment with id '{identifier}' has been marked for deletion"))
 
     async def _bulk_get(self, call: Call) -> Response:
@@ -132,7 +98,7 @@ class SegmentDefinitions:
     async def _convert(self, call: Call) -> Response:
         body = await call.json()
         models.read_model(models.SegmentDefinitionCreate, body)
-        expression = await self._rules.convert(call, body)
+        expression = self._rules.convert(call, body)
         answer: dict[str, Any] = {**call.place}
         for name in ("ttlInDays", "description", "profileInstanceId", "payloadSchema"):
             if name in body:

@@ -12,7 +12,7 @@ class EmulatorSettings:
 
     ``profiles`` is the size of the sample in a production sandbox; a development sandbox gets a tenth. The two
     ``..._step_s`` are pauses between the states of asynchronous work, so that clients see them pass; the real
-    service takes 10 to 15 s for an estimate.
+    service takes 10 to 15 s for an estimate. ``scheduler_poll_s`` is how often due schedules are looked for.
     """
 
     state_dir: Path
@@ -22,6 +22,7 @@ class EmulatorSettings:
     token_lifetime_s: int = 86_399
     estimate_step_s: float = 0.02
     job_step_s: float = 0.05
+    scheduler_poll_s: float = 1.0
     max_body_bytes: int = 1_048_576
     max_unfinished_jobs: int = 20
     concurrent_evaluations: int = 2

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,22 +22,26 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from app.aep.paging import SortKey
-from app.errors import Conflict, InternalError, NotFound
+from app.errors import Conflict, InternalError, InvalidRequest, NotFound
 
 Document = dict[str, Any]
 Change = Callable[[Document], Document]
 Keep = Callable[[Document], bool]
+Edges = defaultdict[str, list[str]]
 ResultT = TypeVar("ResultT")
 
 FILE_NAME: Final = "emulator.sqlite3"
+MAX_USE_DEPTH: Final = 5
 _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE audience (
     org_id TEXT NOT NULL, sandbox TEXT NOT NULL, id TEXT NOT NULL,
     platform INTEGER NOT NULL, name TEXT NOT NULL, method TEXT,
     created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, document BLOB NOT NULL,
+    external_key TEXT,
     PRIMARY KEY (org_id, sandbox, id)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX audience_external_key ON audience (org_id, sandbox, external_key);
 CREATE UNIQUE INDEX audience_name ON audience (org_id, sandbox, name) WHERE platform;
 CREATE TABLE dependency (
     org_id TEXT NOT NULL, sandbox TEXT NOT NULL, id TEXT NOT NULL, uses TEXT NOT NULL,
@@ -50,7 +54,8 @@ CREATE TABLE work (
 ) WITHOUT ROWID;
 CREATE TABLE membership (
     org_id TEXT NOT NULL, sandbox TEXT NOT NULL, segment_id TEXT NOT NULL, job_id TEXT NOT NULL,
-    evaluated_ms INTEGER NOT NULL, members BLOB NOT NULL,
+    evaluated_ms INTEGER NOT NULL, profiles INTEGER NOT NULL,
+    members BLOB NOT NULL, former BLOB NOT NULL,
     PRIMARY KEY (org_id, sandbox, segment_id)
 ) WITHOUT ROWID;
 CREATE TABLE revoked_token (token_id TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
@@ -101,12 +106,17 @@ class WorkQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """Who qualified for a segment in its latest job: sorted profile numbers, as 8-byte little-endian integers."""
+class StoredMembership:
+    """Who qualified for a segment in its latest job, among ``profiles`` profiles: see `app.evaluation.membership`.
+
+    ``former`` are those who qualified in some earlier job and do not any more.
+    """
 
     job_id: str
     evaluated_ms: int
+    profiles: int
     members: bytes = field(repr=False)
+    former: bytes = field(repr=False)
 
 
 class State:
@@ -114,7 +124,11 @@ class State:
 
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-state")
-        self._connection = self._thread.submit(_open, path).result()
+        try:
+            self._connection = self._thread.submit(_open, path).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
 
     def store(self, org_id: str, sandbox: str) -> Store:
         """Return the part of the state that belongs to one sandbox of one organization."""
@@ -174,7 +188,11 @@ class Store:
     # Audiences; a segment definition is one that the platform evaluates.
 
     async def add_audience(self, document: Document, *, uses: Iterable[str] = ()) -> None:
-        """Keep a new audience. Raises Conflict when its id, or a platform audience's name, is taken."""
+        """Keep a new audience.
+
+        Raises Conflict when its id, or a platform audience's name, is taken; InvalidRequest when it ``uses`` audiences
+        that are not there, or itself through others.
+        """
         edges = tuple(uses)
 
         def write(connection: sqlite3.Connection) -> None:
@@ -208,25 +226,25 @@ class Store:
         def read(connection: sqlite3.Connection) -> tuple[list[Document], int]:
             base = f"FROM audience WHERE {where}"
             if query.keep is None:
-                total = connection.execute(f"SELECT count(*) {base}", parameters).fetchone()[0]  # noqa: S608
+                total = connection.execute(f"SELECT count(*) {base}", parameters).fetchone()[0]
                 rows = connection.execute(
-                    f"SELECT document {base} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608
+                    f"SELECT document {base} ORDER BY {order} LIMIT ? OFFSET ?",
                     (*parameters, query.limit, query.offset),
                 ).fetchall()
                 return self._with_edges(connection, rows), total
-            rows = connection.execute(f"SELECT document {base} ORDER BY {order}", parameters).fetchall()  # noqa: S608
+            rows = connection.execute(f"SELECT document {base} ORDER BY {order}", parameters).fetchall()
             kept = [document for document in self._with_edges(connection, rows) if query.keep(document)]
             return kept[query.offset : query.offset + query.limit], len(kept)
 
         return await self._state.read(read)
 
-    async def change_audience(
-        self, audience_id: str, change: Change, *, uses: Iterable[str] | None = None
-    ) -> Document:
+    async def change_audience(self, audience_id: str, change: Change, *, uses: Iterable[str] | None = None) -> Document:
         """Replace an audience by ``change(stored)``; ``uses`` replaces what it depends on, None leaves that.
 
-        Raises NotFound when there is none, Conflict when the new name is taken; ``change`` may raise as well. In
-        each case nothing is changed.
+        ``change`` sees the stored document with its ``dependencies`` and ``dependents``.
+
+        Raises NotFound when there is none, Conflict and InvalidRequest as :meth:`add_audience`; ``change`` may raise as
+        well. In each case nothing is changed.
         """
         edges = None if uses is None else tuple(uses)
 
@@ -234,7 +252,7 @@ class Store:
             stored = self._load_audience(connection, audience_id)
             if stored is None:
                 raise NotFound(f"There is no audience {audience_id}")
-            changed = change(stored)
+            changed = change(self._with_edges(connection, [(_encode(stored),)])[0])
             connection.execute(
                 "DELETE FROM audience WHERE org_id = ? AND sandbox = ? AND id = ?", (*self._owner, audience_id)
             )
@@ -282,6 +300,33 @@ class Store:
 
         await self._state.write(write)
 
+    async def add_numbered_work(self, kind: str, make: Callable[[int], Document], *, state_member: str) -> Document:
+        """Keep a new piece of work whose id is the next whole number of its kind; ``make`` gets the number."""
+
+        def write(connection: sqlite3.Connection) -> Document:
+            row = connection.execute(
+                "SELECT coalesce(max(CAST(id AS INTEGER)), 1000) FROM work "
+                "WHERE org_id = ? AND sandbox = ? AND kind = ?",
+                (*self._owner, kind),
+            ).fetchone()
+            document = make(row[0] + 1)
+            created_ms = document["creationTime"]
+            connection.execute(
+                "INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *self._owner,
+                    kind,
+                    str(row[0] + 1),
+                    document[state_member],
+                    created_ms,
+                    created_ms,
+                    _encode(document),
+                ),
+            )
+            return document
+
+        return await self._state.write(write)
+
     async def work(self, kind: str, identifier: str) -> Document | None:
         """Return one piece of work, or None."""
         return (await self.work_by_id(kind, [identifier])).get(identifier)
@@ -292,8 +337,7 @@ class Store:
         def read(connection: sqlite3.Connection) -> dict[str, Document]:
             marks = ",".join("?" * len(ids))
             rows = connection.execute(
-                "SELECT id, document FROM work "
-                f"WHERE org_id = ? AND sandbox = ? AND kind = ? AND id IN ({marks})",  # noqa: S608
+                f"SELECT id, document FROM work WHERE org_id = ? AND sandbox = ? AND kind = ? AND id IN ({marks})",  # noqa: S608
                 (*self._owner, kind, *ids),
             ).fetchall()
             return {row[0]: _decode(row[1]) for row in rows}
@@ -321,8 +365,8 @@ class Store:
         def read(connection: sqlite3.Connection) -> list[tuple[str, Document]]:
             marks = ",".join("?" * len(states))
             rows = connection.execute(
-                "SELECT id, document FROM work WHERE org_id = ? AND sandbox = ? AND kind = ? "
-                f"AND state IN ({marks}) ORDER BY created_ms, id",  # noqa: S608
+                "SELECT id, document FROM work WHERE org_id = ? AND sandbox = ? AND kind = ? "  # noqa: S608
+                f"AND state IN ({marks}) ORDER BY created_ms, id",
                 (*self._owner, kind, *states),
             ).fetchall()
             return [(row[0], _decode(row[1])) for row in rows]
@@ -337,22 +381,9 @@ class Store:
         Raises NotFound when there is none; ``change`` may raise as well. In both cases nothing is changed.
         """
 
-        def write(connection: sqlite3.Connection) -> Document:
-            owned = (*self._owner, kind, identifier)
-            row = connection.execute(
-                "SELECT document FROM work WHERE org_id = ? AND sandbox = ? AND kind = ? AND id = ?", owned
-            ).fetchone()
-            if row is None:
-                raise NotFound(f"There is no {kind} {identifier}")
-            changed = change(_decode(row[0]))
-            connection.execute(
-                "UPDATE work SET state = ?, updated_ms = ?, document = ? "
-                "WHERE org_id = ? AND sandbox = ? AND kind = ? AND id = ?",
-                (changed[state_member], now_ms, _encode(changed), *owned),
-            )
-            return changed
-
-        return await self._state.write(write)
+        return await self._state.write(
+            lambda connection: self._change_work(connection, kind, identifier, change, state_member, now_ms)
+        )
 
     async def delete_work(self, kind: str, identifier: str) -> bool:
         """Remove a piece of work; tell whether there was one."""
@@ -368,33 +399,64 @@ class Store:
 
     # Who qualified last time.
 
-    async def membership(self, segment_id: str) -> Membership | None:
+    async def membership(self, segment_id: str) -> StoredMembership | None:
         """Return the result of the latest job that evaluated a segment, or None."""
 
-        def read(connection: sqlite3.Connection) -> Membership | None:
+        def read(connection: sqlite3.Connection) -> StoredMembership | None:
             row = connection.execute(
-                "SELECT job_id, evaluated_ms, members FROM membership "
+                "SELECT job_id, evaluated_ms, profiles, members, former FROM membership "
                 "WHERE org_id = ? AND sandbox = ? AND segment_id = ?",
                 (*self._owner, segment_id),
             ).fetchone()
-            return None if row is None else Membership(*row)
+            return None if row is None else StoredMembership(*row)
 
         return await self._state.read(read)
 
-    async def set_membership(self, segment_id: str, membership: Membership) -> None:
-        """Replace the result of a segment; does nothing when the segment was deleted meanwhile."""
+    async def finish_job(
+        self, kind: str, job_id: str, change: Change, memberships: Mapping[str, StoredMembership], *, now_ms: int
+    ) -> Document:
+        """End a job by ``change`` and keep who qualified, at once. Segments deleted meanwhile are skipped."""
 
-        def write(connection: sqlite3.Connection) -> None:
-            if self._load_audience(connection, segment_id) is None:
-                return
-            connection.execute(
-                "INSERT OR REPLACE INTO membership VALUES (?, ?, ?, ?, ?, ?)",
-                (*self._owner, segment_id, membership.job_id, membership.evaluated_ms, membership.members),
-            )
+        def write(connection: sqlite3.Connection) -> Document:
+            changed = self._change_work(connection, kind, job_id, change, "status", now_ms)
+            for segment_id, membership in memberships.items():
+                if self._load_audience(connection, segment_id) is not None:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO membership VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            *(*self._owner, segment_id),
+                            *(membership.job_id, membership.evaluated_ms),
+                            *(membership.profiles, membership.members, membership.former),
+                        ),
+                    )
+            return changed
 
-        await self._state.write(write)
+        return await self._state.write(write)
 
     # Statements.
+
+    def _change_work(
+        self,
+        connection: sqlite3.Connection,
+        kind: str,
+        identifier: str,
+        change: Change,
+        state_member: str,
+        now_ms: int,
+    ) -> Document:
+        owned = (*self._owner, kind, identifier)
+        row = connection.execute(
+            "SELECT document FROM work WHERE org_id = ? AND sandbox = ? AND kind = ? AND id = ?", owned
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"There is no {kind} {identifier}")
+        changed = change(_decode(row[0]))
+        connection.execute(
+            "UPDATE work SET state = ?, updated_ms = ?, document = ? "
+            "WHERE org_id = ? AND sandbox = ? AND kind = ? AND id = ?",
+            (changed[state_member], now_ms, _encode(changed), *owned),
+        )
+        return changed
 
     def _load_audience(self, connection: sqlite3.Connection, audience_id: str) -> Document | None:
         row = connection.execute(
@@ -406,11 +468,13 @@ class Store:
         platform = document["type"] == "SegmentDefinition"
         methods = document.get("evaluationInfo") or {}
         method = next((name for name, switch in methods.items() if switch["enabled"]), None)
+        # Characters that no namespace holds keep two different pairs from having one key.
+        external_key = None if platform else f"{document['namespace']}\x1f{document['audienceId']}"
         row = (platform, document["name"], method, document["creationTime"], document["updateTime"])
         try:
             connection.execute(
-                "INSERT INTO audience VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*self._owner, document["id"], *row, _encode(document)),
+                "INSERT INTO audience VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*self._owner, document["id"], *row, _encode(document), external_key),
             )
         except sqlite3.IntegrityError as fault:
             if platform and "audience.name" in str(fault):
@@ -418,9 +482,12 @@ class Store:
                     f"A segment definition with the name {document['name']!r} exists already",
                     hint="Choose another name, or change the existing definition with PATCH.",
                 ) from fault
-            raise Conflict(f"An audience with the id {document['id']} exists already") from fault
+            raise Conflict(f"An audience with the id {document['audienceId']} exists already") from fault
 
-    def _set_uses(self, connection: sqlite3.Connection, audience_id: str, uses: Iterable[str]) -> None:
+    def _set_uses(self, connection: sqlite3.Connection, audience_id: str, uses: Sequence[str]) -> None:
+        unknown = [one for one in uses if self._load_audience(connection, one) is None]
+        if unknown:
+            raise InvalidRequest(f"The rule uses audiences that are not found: {', '.join(unknown)}")
         connection.execute(
             "DELETE FROM dependency WHERE org_id = ? AND sandbox = ? AND id = ?", (*self._owner, audience_id)
         )
@@ -428,22 +495,39 @@ class Store:
             "INSERT OR IGNORE INTO dependency VALUES (?, ?, ?, ?)",
             [(*self._owner, audience_id, used) for used in uses],
         )
+        self._check_depth(connection, audience_id)
+
+    def _check_depth(self, connection: sqlite3.Connection, audience_id: str) -> None:
+        """Refuse audiences that use themselves, and chains of use that are too long."""
+        dependencies = self._edges(connection)[0]
+        level = {audience_id}
+        for _ in range(MAX_USE_DEPTH + 1):
+            level = {used for user in level for used in dependencies[user]}
+            if audience_id in level:
+                raise InvalidRequest("The rule uses its own audience, directly or through others")
+            if not level:
+                return
+        raise InvalidRequest(f"The rule uses audiences that use audiences, more than {MAX_USE_DEPTH} deep")
 
     def _with_edges(self, connection: sqlite3.Connection, rows: Sequence[tuple[bytes]]) -> list[Document]:
         """Decode documents and write into each what it uses and what uses it."""
         documents = [_decode(row[0]) for row in rows]
-        edges = connection.execute(
-            "SELECT id, uses FROM dependency WHERE org_id = ? AND sandbox = ? ORDER BY id, uses", self._owner
-        ).fetchall()
-        dependencies: defaultdict[str, list[str]] = defaultdict(list)
-        dependents: defaultdict[str, list[str]] = defaultdict(list)
-        for user, used in edges:
-            dependencies[user].append(used)
-            dependents[used].append(user)
+        dependencies, dependents = self._edges(connection)
         for document in documents:
             document["dependencies"] = dependencies[document["id"]]
             document["dependents"] = dependents[document["id"]]
         return documents
+
+    def _edges(self, connection: sqlite3.Connection) -> tuple[Edges, Edges]:
+        """Return what each audience uses, and what uses each."""
+        dependencies: Edges = defaultdict(list)
+        dependents: Edges = defaultdict(list)
+        for user, used in connection.execute(
+            "SELECT id, uses FROM dependency WHERE org_id = ? AND sandbox = ? ORDER BY id, uses", self._owner
+        ):
+            dependencies[user].append(used)
+            dependents[used].append(user)
+        return dependencies, dependents
 
     def _audience_conditions(self, query: AudienceQuery) -> tuple[str, tuple[Any, ...]]:
         conditions = ["org_id = ?", "sandbox = ?"]

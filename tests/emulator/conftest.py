@@ -46,11 +46,12 @@ class Emulator:
     settings: EmulatorSettings
     clock: SteppedClock
     organizations: tuple[Organization, ...]
-    _tokens: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[str, tuple[datetime, str]] = field(default_factory=dict)
 
     async def token(self, organization: int = LUMA) -> str:
         credential = self.organizations[organization].credentials[0]
-        if credential.client_id not in self._tokens:
+        issued_at, token = self._tokens.get(credential.client_id, (None, ""))
+        if issued_at is None or self.clock.now() - issued_at > timedelta(hours=23):
             form = {
                 "grant_type": "client_credentials",
                 "client_id": credential.client_id,
@@ -58,8 +59,9 @@ class Emulator:
                 "scope": "openid,AdobeID",
             }
             answer = await self.http.post("/ims/token/v3", data=form)
-            self._tokens[credential.client_id] = answer.json()["access_token"]
-        return self._tokens[credential.client_id]
+            token = answer.json()["access_token"]
+            self._tokens[credential.client_id] = (self.clock.now(), token)
+        return token
 
     async def headers(self, organization: int = LUMA, sandbox: str = "prod") -> dict[str, str]:
         owner = self.organizations[organization]
@@ -141,14 +143,20 @@ async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(template: Path, tmp_path: Path) -> Start:
-    """Return a function that starts an emulator on this test's state; again for a restart."""
+def state_folder(template: Path, tmp_path: Path) -> Path:
+    """A state folder of this test's own, with the common sample."""
     state_dir = tmp_path / "emulator"
     state_dir.mkdir(mode=0o700)
     for name in (organizations.FILE_NAME, tokens.KEY_FILE_NAME):
         shutil.copy(template / name, state_dir / name)
     (state_dir / FOLDER).symlink_to(template / FOLDER)
-    settings = EmulatorSettings(state_dir, profiles=PROFILES, estimate_step_s=0.0, job_step_s=0.0)
+    return state_dir
+
+
+@pytest.fixture
+def start(state_folder: Path) -> Start:
+    """Return a function that starts an emulator on this test's state; again for a restart."""
+    settings = EmulatorSettings(state_folder, profiles=PROFILES, estimate_step_s=0.0, job_step_s=0.0)
     clock = SteppedClock()
 
     def begin(**changes: Any) -> AbstractAsyncContextManager[Emulator]:

@@ -150,7 +150,7 @@ async def test_a_rule_about_attributes_may_be_streaming_or_edge(emulator: Emulat
 
 async def test_a_rule_that_is_not_eligible_for_streaming_becomes_batch(emulator: Emulator) -> None:
     rule = 'select E from xEvent where E.eventType = "commerce.purchases"'
-    made = await emulator.create("Buyers", f"exists({rule})", evaluationInfo={"continuous": {"enabled": True}})
+    made = await emulator.create("Buyers", f"({rule})", evaluationInfo={"continuous": {"enabled": True}})
     assert made["evaluationInfo"]["batch"] == {"enabled": True}
     assert made["evaluationInfo"]["continuous"] == {"enabled": False}
 
@@ -211,7 +211,7 @@ async def test_a_refused_patch_changes_nothing(emulator: Emulator, body: Any, st
 
 async def test_patch_that_makes_a_streaming_rule_ineligible_makes_it_batch(emulator: Emulator) -> None:
     made = await emulator.create(evaluationInfo={"continuous": {"enabled": True}})
-    rule = 'exists(select E from xEvent where E.eventType = "commerce.purchases")'
+    rule = 'select E from xEvent where E.eventType = "commerce.purchases"'
     body = {"expression": {"type": "PQL", "format": "pql/text", "value": rule}}
     changed = (await emulator.call("PATCH", f"{PATH}/{made['id']}", json=body)).json()
     assert changed["evaluationInfo"]["batch"] == {"enabled": True}

@@ -1,0 +1,17 @@
+"""An AEP-compatible segmentation service that really evaluates rules, with the IMS that issues its tokens.
+
+A second ASGI app, reached only by HTTP: it can stand in for Adobe's and knows nothing of the gateway. In the order in
+which a request walks:
+
+    serve, app            the process and the composition; `settings`, `clock`
+    plumbing              size of bodies, trailing slashes, one log line for each request
+    ims, tokens           the identity service and the tokens that it signs
+    gate                  header checks in AEP's order; binds a call to (organization, sandbox)
+    segment_definitions, audiences, estimates, segment_jobs, merge_policies, sandboxes, schema_registry
+                          one file per resource; `documents` and `bulk` are what several of them share
+    answers               JSON bodies and AEP's error bodies
+    rules, schemas        rules checked against the organization's union schema
+    populations           the samples and the engine that counts in them, off the event loop
+    background            work that outlives its call
+    state, organizations  what is kept: a SQLite file, and the organizations with their secrets
+"""

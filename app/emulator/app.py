@@ -1,0 +1,161 @@
+"""The emulator as an ASGI application: an AEP segmentation service and its IMS, reached only by HTTP.
+
+A request passes plumbing (size, slashes, log), then the gate (headers, organization, sandbox), then the handler of
+its resource. State and samples are opened at start-up and closed at shut-down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from app.asgi import BodyLimit, TrailingSlash
+from app.emulator import organizations as organizations_file
+from app.emulator import state as state_file
+from app.emulator.access_control import AccessControl
+from app.emulator.answers import json_answer
+from app.emulator.audiences import Audiences
+from app.emulator.background import Background
+from app.emulator.clock import Clock, SystemClock
+from app.emulator.estimates import Estimates
+from app.emulator.export_job_work import ExportJobWork
+from app.emulator.export_jobs import ExportJobs
+from app.emulator.gate import Gate
+from app.emulator.ims import IMS
+from app.emulator.merge_policies import MergePolicies
+from app.emulator.organizations import Organizations
+from app.emulator.platform_audiences import PlatformAudiences
+from app.emulator.plumbing import RequestLog, answer_http_exception, refuse_large_body
+from app.emulator.populations import Populations, Progress
+from app.emulator.rules import RuleBook
+from app.emulator.sandboxes import Sandboxes
+from app.emulator.schedules import Scheduler, Schedules
+from app.emulator.schema_registry import SchemaRegistry
+from app.emulator.search import Search
+from app.emulator.segment_definitions import SegmentDefinitions
+from app.emulator.segment_job_work import SegmentJobWork
+from app.emulator.segment_jobs import SegmentJobs
+from app.emulator.settings import EmulatorSettings
+from app.emulator.state import State
+from app.emulator.tokens import TokenOffice, load_or_create_key
+from app.emulator.workplaces import Workplaces
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What the handlers share while the application runs."""
+
+    organizations: Organizations
+    state: State
+    populations: Populations
+    background: Background
+
+
+def create_app(
+    settings: EmulatorSettings, *, clock: Clock | None = None, progress: Progress | None = None
+) -> Starlette:
+    """Return the application. It opens its state folder when it starts up, and makes what is not there yet.
+
+    ``progress`` is told, as (what, share done from 0 to 1), how far the making of the samples has come; without it
+    that goes to the log. Start-up raises InternalError when the state cannot be used.
+    """
+    present = clock or SystemClock()
+    tell = progress or _log_progress
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            resources = await _open(settings, present, tell, stack)
+            app.router.routes[:] = await _routes(settings, present, resources)
+            log.info("emulator.ready", organizations=len(resources.organizations.all()))
+            yield
+        log.info("emulator.stopped")
+
+    app = Starlette(
+        routes=[Route("/healthz", _starting, methods=["GET"])],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(TrailingSlash),
+            Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, refuse=refuse_large_body),
+        ],
+        exception_handlers={HTTPException: answer_http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _open(settings: EmulatorSettings, clock: Clock, progress: Progress, stack: AsyncExitStack) -> _Resources:
+    await asyncio.to_thread(settings.state_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
+    organizations = await asyncio.to_thread(organizations_file.load_or_create, settings.state_dir)
+    state = await asyncio.to_thread(State, settings.state_dir / state_file.FILE_NAME)
+    stack.callback(state.close)
+    populations = await Populations.open(settings, organizations, clock, progress)
+    stack.push_async_callback(populations.close)
+    background = Background(settings.concurrent_evaluations)
+    stack.push_async_callback(background.close, settings.shutdown_timeout_s)
+    return _Resources(organizations, state, populations, background)
+
+
+async def _routes(settings: EmulatorSettings, clock: Clock, resources: _Resources) -> list[BaseRoute]:
+    organizations, state = resources.organizations, resources.state
+    key = await asyncio.to_thread(load_or_create_key, settings.state_dir)
+    revoked = await state.revoked_tokens()
+    tokens = TokenOffice(key, clock, lifetime_s=settings.token_lifetime_s, revoked=revoked)
+    gate = Gate(organizations, tokens, state, clock)
+    rules = RuleBook()
+    writer = PlatformAudiences(rules)
+    populations, background = resources.populations, resources.background
+    estimates = Estimates(gate, rules, populations, background, clock, step_s=settings.estimate_step_s)
+    workplaces = Workplaces(organizations, state, populations)
+    job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
+    export_work = ExportJobWork(rules, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s)
+    jobs = SegmentJobs(gate, workplaces, job_work, max_unfinished=settings.max_unfinished_jobs)
+    for place in workplaces.all():
+        await estimates.resume(place)
+        await job_work.resume(place)
+        await export_work.resume(place)
+    scheduler = Scheduler(workplaces, job_work, export_work, clock, poll_s=settings.scheduler_poll_s)
+    background.start("scheduler", scheduler.run())
+    return [
+        Route("/healthz", _healthz(organizations), methods=["GET"]),
+        *IMS(organizations, tokens, state).routes(),
+        *SegmentDefinitions(gate, rules, writer).routes(),
+        *Audiences(gate, writer).routes(),
+        *estimates.routes(),
+        *jobs.routes(),
+        *ExportJobs(gate, workplaces, export_work).routes(),
+        *Search(gate).routes(),
+        *Schedules(gate).routes(),
+        *MergePolicies(gate).routes(),
+        *AccessControl(gate).routes(),
+        *Sandboxes(gate).routes(),
+        *SchemaRegistry(gate).routes(),
+    ]
+
+
+def _healthz(organizations: Organizations) -> Callable[[Request], Response]:
+    def healthz(_request: Request) -> Response:
+        return json_answer({"status": "ok", "organizations": len(organizations.all())})
+
+    return healthz
+
+
+def _starting(_request: Request) -> Response:
+    return json_answer({"status": "starting"}, 503)
+
+
+def _log_progress(what: str, share: float) -> None:
+    log.info("emulator.sample_progress", what=what, percent=round(share * 100))

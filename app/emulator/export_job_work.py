@@ -1,0 +1,280 @@
+"""The life of an export job: NEW -> PROCESSING -> SUCCEEDED | FAILED, or CANCELLED.
+
+Which profiles qualify is what the latest segment job said; with ``evaluationInfo.segmentation`` the segments are
+evaluated first. After a restart an unfinished export begins again and writes its files anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from app.aep import times
+from app.emulator.answers import Refusal
+from app.emulator.background import Background
+from app.emulator.clock import Clock
+from app.emulator.export_files import ExportFile, batch_path, selected, selected_events
+from app.emulator.rules import RuleBook
+from app.emulator.workplaces import Workplace
+from app.errors import NotFound, PublicError
+from app.evaluation.membership import Membership
+
+log = structlog.get_logger(__name__)
+
+KIND: Final = "export_job"
+UNFINISHED: Final = ("NEW", "PROCESSING")
+_CHUNK_PROFILES: Final = 2_000
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+Document = dict[str, Any]
+
+
+class _Cancelled(Exception):
+    """The job was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Profiles that are written into one file. ``members`` of None means everybody."""
+
+    file: ExportFile
+    members: Membership | None
+
+    def holds(self, number: int) -> bool:
+        return self.members is None or number in self.members
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOrder:
+    """What makes one export different from another. ``request`` holds the checked members of a create body.
+
+    ``rules`` are the expressions, by segment id, of the segments that are evaluated before the export.
+    """
+
+    request: Document
+    rules: Mapping[str, Any]
+    now_ms: int
+    request_id: str
+
+
+class ExportJobWork:
+    """Runs, cancels and resumes exports."""
+
+    def __init__(
+        self, rules: RuleBook, background: Background, clock: Clock, *, state_dir: Path, step_s: float
+    ) -> None:
+        self._rules = rules
+        self._background = background
+        self._clock = clock
+        self._state_dir = state_dir
+        self._step_s = step_s
+
+    async def begin(self, place: Workplace, order: ExportOrder) -> Document:
+        """Store a new job and start it."""
+        document = await place.store.add_numbered_work(
+            KIND, lambda number: _new_job(place, number, order), state_member="status"
+        )
+        self._start(place, str(document["id"]))
+        return document
+
+    def _start(self, place: Workplace, job_id: str) -> None:
+        self._background.start(place.key(KIND, job_id), self._run(place, job_id))
+
+    async def cancel(self, place: Workplace, job_id: str, now_ms: int) -> None:
+        """Stop a job; one that is over stays as it is. Raises NotFound."""
+
+        def change(document: Document) -> Document:
+            return self._ended(document, "CANCELLED") if document["status"] in UNFINISHED else document
+
+        await place.store.change_work(KIND, job_id, change, state_member="status", now_ms=now_ms)
+        self._background.cancel(place.key(KIND, job_id))
+
+    async def resume(self, place: Workplace) -> None:
+        """Take up what a previous process left unfinished in a place."""
+        for job_id, _ in await place.store.works_in_state(KIND, UNFINISHED):
+            self._start(place, job_id)
+
+    async def _run(self, place: Workplace, job_id: str) -> None:
+        try:
+            await asyncio.sleep(self._step_s)
+            async with self._background.turns:
+                document = await self._set(place, job_id, self._begun)
+                batches = await self._batches(place, document)
+                counters = await self._write(place, document, batches)
+            await self._set(place, job_id, lambda stored: self._succeeded(stored, counters))
+        except _Cancelled:
+            log.info("emulator.export_cancelled", job_id=job_id)
+        except (PublicError, Refusal) as fault:
+            await self._fail(place, job_id, "400", str(fault))
+        except Exception as fault:
+            log.error("emulator.export_broke", job_id=job_id, exc_info=fault)
+            await self._fail(place, job_id, "500", "The export met an internal error; see the emulator's log.")
+
+    async def _batches(self, place: Workplace, document: Mapping[str, Any]) -> list[_Batch]:
+        destination = document["destination"]
+        wanted = document.get("filter", {}).get("segments")
+        memberships = [await self._membership(place, document, one) for one in wanted or []]
+        if "batches" in destination:
+            return [
+                _Batch(self._file(place, destination, batch["batchId"]), members)
+                for batch, members in zip(destination["batches"], memberships, strict=True)
+            ]
+        # No filter means everybody; a filter of which nothing is left (a schedule's segments may be gone) nobody.
+        members = None if wanted is None else _union(place.population.total_profiles, memberships)
+        return [_Batch(self._file(place, destination, destination["batchId"]), members)]
+
+    async def _membership(self, place: Workplace, job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Membership:
+        """Return who of a segment has one of the wanted statuses."""
+        segment_id, statuses = wanted["segmentId"], set(wanted["status"])
+        total = place.population.total_profiles
+        stored = await place.store.membership(segment_id)
+        fits = stored is not None and stored.profiles == total
+        realized = int.from_bytes(stored.members, "big") if stored and fits else 0
+        former = int.from_bytes(stored.former, "big") if stored and fits else 0
+        if segment_id in job["_rules"]:
+            rule = self._rules.parse_expression(place.organization, job["_rules"][segment_id])
+            result = await place.population.evaluate(rule, times.from_epoch_ms(job["creationTime"]))
+            former = (former | realized) & ~result.members.bits
+            realized = result.members.bits
+        # `existing` is the older word for those who are still in.
+        bits = (realized if statuses & {"realized", "existing"} else 0) | (former if "exited" in statuses else 0)
+        return Membership(total, bits)
+
+    def _file(self, place: Workplace, destination: Mapping[str, Any], batch_id: str) -> ExportFile:
+        owner = (place.store.org_id, place.store.sandbox)
+        return ExportFile(batch_path(self._state_dir, *owner, destination["datasetId"], batch_id))
+
+    async def _write(self, place: Workplace, document: Mapping[str, Any], batches: list[_Batch]) -> Document:
+        exported = 0
+        by_namespace: Counter[str] = Counter()
+        try:
+            total = place.population.total_profiles
+            for begin in range(0, total, _CHUNK_PROFILES):
+                numbers = range(begin, min(begin + _CHUNK_PROFILES, total))
+                if not any(batch.holds(number) for batch in batches for number in numbers):
+                    continue
+                profiles = await place.population.documents(numbers)
+                for batch in batches:
+                    chosen = [profiles[number] for number in numbers if batch.holds(number)]
+                    await asyncio.to_thread(batch.file.append, _rows(chosen, document))
+                exported += sum(any(batch.holds(number) for batch in batches) for number in numbers)
+                by_namespace.update(_namespaces(profiles, batches))
+            for batch in batches:
+                await asyncio.to_thread(batch.file.finish)
+        except BaseException:
+            for batch in batches:
+                batch.file.discard()
+            raise
+        counts = dict(sorted(by_namespace.items()))
+        return {"totalExportedProfileCounter": exported, "exportedProfileByNamespaceCounter": counts}
+
+    def _begun(self, document: Document) -> Document:
+        if document["status"] not in UNFINISHED:
+            raise _Cancelled
+        now_ms = self._now_ms()
+        return {**document, "status": "PROCESSING", "_processingMs": now_ms, "updateTime": now_ms}
+
+    def _succeeded(self, document: Document, counters: Document) -> Document:
+        if document["status"] not in UNFINISHED:
+            raise _Cancelled
+        ended = self._ended(document, "SUCCEEDED")
+        return {**ended, "metrics": {**ended["metrics"], **counters}}
+
+    async def _fail(self, place: Workplace, job_id: str, code: str, message: str) -> None:
+        log.warning("emulator.export_failed", job_id=job_id, reason=message)
+        errors = [{"code": code, "msg": message, "callStack": ""}]
+        await self._set(place, job_id, lambda stored: {**self._ended(stored, "FAILED"), "errors": errors})
+
+    def _ended(self, document: Document, status: str) -> Document:
+        now_ms = self._now_ms()
+        metrics = {**document["metrics"], "totalTime": _span(document["creationTime"], now_ms)}
+        if "_processingMs" in document:
+            span = _span(document["_processingMs"], now_ms)
+            metrics |= {"profileExportTime": span, "aCPDatasetWriteTime": span}
+        return {**document, "status": status, "metrics": metrics, "updateTime": now_ms}
+
+    async def _set(self, place: Workplace, job_id: str, change: Any) -> Document:
+        try:
+            return await place.store.change_work(KIND, job_id, change, state_member="status", now_ms=self._now_ms())
+        except NotFound:
+            raise _Cancelled from None
+
+    def _now_ms(self) -> int:
+        return times.epoch_ms(self._clock.now())
+
+
+def _new_job(place: Workplace, number: int, order: ExportOrder) -> Document:
+    return {
+        "id": number,
+        "jobType": "BATCH",
+        **order.request,
+        "destination": _destination(order.request),
+        **place.members(),
+        "status": "NEW",
+        "profileInstanceId": "ups",
+        "metrics": {"totalTime": {"startTimeInMs": order.now_ms}},
+        "computeGatewayJobId": {"exportJob": str(uuid.uuid4())},
+        "creationTime": order.now_ms,
+        "updateTime": order.now_ms,
+        "requestId": order.request_id,
+        "_rules": dict(order.rules),
+    }
+
+
+def _destination(request: Mapping[str, Any]) -> Document:
+    given = request["destination"]
+    destination = {"datasetId": given["datasetId"], "segmentPerBatch": given.get("segmentPerBatch", False)}
+    if not destination["segmentPerBatch"]:
+        return {**destination, "batchId": _new_batch_id()}
+    batches = [{**one, "batchId": _new_batch_id()} for one in request["filter"]["segments"]]
+    return {**destination, "batches": batches}
+
+
+def _new_batch_id() -> str:
+    return "01" + "".join(secrets.choice(_CROCKFORD) for _ in range(24))
+
+
+def _rows(profiles: Iterable[Mapping[str, Any]], job: Mapping[str, Any]) -> list[Document]:
+    """Return the lines of some profiles: the fields asked for, and the events when the job asks for them."""
+    fields = _paths(job.get("fields"))
+    events = job.get("additionalFields", {}).get("eventList")
+    rows = []
+    for profile in profiles:
+        row = selected(profile, fields)
+        if events is not None:
+            limits = events.get("filter", {})
+            begin, end = limits.get("fromIngestTimestamp"), limits.get("toIngestTimestamp")
+            row["xEvent"] = selected_events(profile, _paths(events.get("fields")), begin, end)
+        rows.append(row)
+    return rows
+
+
+def _paths(text: str | None) -> list[str]:
+    return [path.strip() for path in (text or "").split(",") if path.strip()]
+
+
+def _namespaces(profiles: Mapping[int, Mapping[str, Any]], batches: list[_Batch]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for number, profile in profiles.items():
+        if any(batch.holds(number) for batch in batches):
+            found.update(code.lower() for code in profile.get("identityMap", {}))
+    return found
+
+
+def _union(profiles: int, memberships: list[Membership]) -> Membership:
+    bits = 0
+    for one in memberships:
+        bits |= one.bits
+    return Membership(profiles, bits)
+
+
+def _span(start_ms: int, end_ms: int) -> dict[str, int]:
+    return {"startTimeInMs": start_ms, "endTimeInMs": end_ms, "totalTimeInMs": max(0, end_ms - start_ms)}

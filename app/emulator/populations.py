@@ -1,0 +1,205 @@
+"""Whom rules are evaluated over: for each sandbox its own sample, and the engine that counts in it.
+
+The engine works in threads of its own, so every method here leaves the event loop free; a cancelled call stops its
+query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from app.emulator.clock import Clock
+from app.emulator.organizations import EmulatedSandbox, Organization, Organizations
+from app.emulator.rules import Rule
+from app.emulator.settings import EmulatorSettings
+from app.emulator.state import StoredMembership
+from app.errors import InternalError
+from app.evaluation import documents
+from app.evaluation.dataset import Dataset
+from app.evaluation.dataset import Progress as BuildProgress
+from app.evaluation.engine import Engine, Estimate
+from app.evaluation.luma import SampleSpec
+from app.evaluation.membership import Membership
+
+Progress = Callable[[str, float], None]
+"""Told what is being made, and the share of it that is done, 0 to 1."""
+
+FOLDER: Final = "samples"
+_DEVELOPMENT_SHARE: Final = 10
+_MINIMUM_PROFILES: Final = 10
+_ROUGH_SHARE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an estimate knows at some moment. ``by_namespace`` counts matches by namespace id."""
+
+    estimated_size: int
+    standard_error: int
+    rows_to_read: int
+    rows_read: int
+    rows_matched: int
+    rows_total: int
+    by_namespace: Mapping[str, int]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the reading as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Reading:
+        """Read what :meth:`to_document` wrote."""
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A segment's exact result. ``by_namespace`` counts by namespace code, in lower case."""
+
+    count: int
+    by_namespace: Mapping[str, int]
+    members: Membership = field(repr=False)
+
+    def left_since(self, before: StoredMembership | None) -> int:
+        """Count who was a member in an earlier result and is none now; nobody when the profiles are other ones."""
+        if before is None or before.profiles != self.members.profiles:
+            return 0
+        return self.members.left_since(Membership.from_bytes(before.profiles, before.members))
+
+    def to_store(self, job_id: str, evaluated_ms: int, before: StoredMembership | None) -> StoredMembership:
+        """Return what is kept of this result, given what was kept of the one before."""
+        former = 0
+        if before is not None and before.profiles == self.members.profiles:
+            earlier = int.from_bytes(before.members, "big") | int.from_bytes(before.former, "big")
+            former = earlier & ~self.members.bits
+        profiles = self.members.profiles
+        former_bytes = Membership(profiles, former).to_bytes()
+        return StoredMembership(job_id, evaluated_ms, profiles, self.members.to_bytes(), former_bytes)
+
+
+class Population:
+    """The profiles of one sandbox."""
+
+    def __init__(self, organization: Organization, dataset: Dataset) -> None:
+        self.organization = organization
+        self._dataset = dataset
+        self._engine = Engine(dataset)
+
+    @property
+    def total_profiles(self) -> int:
+        """Number of profiles."""
+        return self._engine.profiles
+
+    def nothing_read(self) -> Reading:
+        """Return the reading of an estimate that has not begun."""
+        return Reading(0, 0, self.total_profiles, 0, 0, self.total_profiles, {})
+
+    async def rough_estimate(self, rule: Rule, now: datetime) -> Reading:
+        """Estimate from a tenth of the sample: what a running estimate shows first."""
+        rows = max(1, self.total_profiles // _ROUGH_SHARE)
+        return _reading(await self._engine.estimate(rule.checked, now, rows=rows))
+
+    async def estimate(self, rule: Rule, now: datetime) -> Reading:
+        """Estimate from the whole sample; exact below a million profiles."""
+        return _reading(await self._engine.estimate(rule.checked, now))
+
+    async def rows(self, rule: Rule, now: datetime, offset: int, limit: int) -> list[tuple[str, list[str]]]:
+        """Return a page of members as (XID, other identities), in a stable order."""
+        members = await self._engine.members(rule.checked, now, offset=offset, limit=limit)
+        return [(member.profile_id, [identity for _, identity in member.identities]) for member in members]
+
+    async def evaluate(self, rule: Rule, now: datetime) -> Evaluation:
+        """Evaluate a rule over every profile."""
+        result = await self._engine.result(rule.checked, now)
+        # Counters of jobs write the namespaces in lower case; estimates use their numbers.
+        by_namespace = {one.namespace.code.lower(): one.profiles for one in result.counts.by_namespace}
+        return Evaluation(result.counts.matched, by_namespace, result.members)
+
+    async def documents(self, numbers: range) -> dict[int, dict[str, Any]]:
+        """Return the profiles of a range of numbers as XDM documents with their events, by number."""
+        namespace = self._dataset.namespace
+        return await self._dataset.run(lambda connection: documents.profiles(connection, namespace, numbers))
+
+    async def close(self) -> None:
+        """Wait for running queries and close the sample."""
+        await self._dataset.close()
+
+
+class Populations:
+    """All populations of an emulator."""
+
+    def __init__(self, by_place: Mapping[tuple[str, str], Population]) -> None:
+        self._by_place = dict(by_place)
+
+    @classmethod
+    async def open(
+        cls, settings: EmulatorSettings, organizations: Organizations, clock: Clock, progress: Progress
+    ) -> Populations:
+        """Open the samples of all sandboxes, making those that are not there.
+
+        A sample that was made with another size or seed is made anew. ``progress`` is called on the event loop.
+        """
+        opened: dict[tuple[str, str], Population] = {}
+        try:
+            for organization in organizations.all():
+                for sandbox in organization.sandboxes:
+                    dataset = await _open(settings, organization, sandbox, clock, progress)
+                    opened[organization.org_id, sandbox.name] = Population(organization, dataset)
+        except BaseException:
+            await cls(opened).close()
+            raise
+        return cls(opened)
+
+    def of(self, organization: Organization, sandbox: EmulatedSandbox) -> Population:
+        """Return the population of a sandbox."""
+        try:
+            return self._by_place[organization.org_id, sandbox.name]
+        except KeyError:
+            raise InternalError(f"there is no sample for {organization.slug}/{sandbox.name}") from None
+
+    async def close(self) -> None:
+        """Close every sample."""
+        for population in self._by_place.values():
+            await population.close()
+
+
+async def _open(
+    settings: EmulatorSettings,
+    organization: Organization,
+    sandbox: EmulatedSandbox,
+    clock: Clock,
+    progress: Progress,
+) -> Dataset:
+    what = f"{organization.slug}/{sandbox.name}"
+    spec = SampleSpec(_size(settings, sandbox), _seed(organization, sandbox), clock.now())
+
+    def tell(step: BuildProgress) -> None:
+        progress(what, step.done / step.total)
+
+    path = settings.state_dir / FOLDER / f"{organization.slug}-{sandbox.name}.duckdb"
+    return await Dataset.open_or_create(path, organization.namespace, spec, on_progress=tell)
+
+
+def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:
+    size = settings.profiles if sandbox.type == "production" else settings.profiles // _DEVELOPMENT_SHARE
+    return max(_MINIMUM_PROFILES, size)
+
+
+def _seed(organization: Organization, sandbox: EmulatedSandbox) -> int:
+    # Two sandboxes of one organization hold different people.
+    return organization.seed * 1000 + [one.name for one in organization.sandboxes].index(sandbox.name)
+
+
+def _reading(estimate: Estimate) -> Reading:
+    return Reading(
+        estimated_size=estimate.estimated_size,
+        standard_error=estimate.standard_error,
+        rows_to_read=estimate.rows_to_read,
+        rows_read=estimate.rows_read,
+        rows_matched=estimate.matched,
+        rows_total=estimate.rows_total,
+        by_namespace={str(one.namespace.number): one.profiles for one in estimate.by_namespace},
+    )

@@ -1,0 +1,120 @@
+"""The calls under ``/segment/jobs``. What a job does is told in `segment_job_work`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.aep import paging, paths
+from app.aep.filters import PropertyFilter, parse_properties
+from app.emulator.answers import Refusal, empty_answer, json_answer
+from app.emulator.bulk import bulk_answer
+from app.emulator.gate import Call, Gate
+from app.emulator.segment_job_work import (
+    ALL_SEGMENTS,
+    KIND,
+    MAX_LISTED_SEGMENTS,
+    UNFINISHED,
+    JobOrder,
+    SegmentJobWork,
+    evaluable_definitions,
+    job_view,
+    new_job_id,
+)
+from app.emulator.state import WORK_SORTABLE, WorkQuery
+from app.emulator.workplaces import Workplaces
+from app.errors import InvalidRequest, NotFound
+
+_PAGING: Final = frozenset({"start", "limit", "totalCount"})
+_FILTERS: Final = ("status", "snapshot.name")
+
+Document = dict[str, Any]
+
+
+class SegmentJobs:
+    """The calls of this resource."""
+
+    def __init__(self, gate: Gate, workplaces: Workplaces, work: SegmentJobWork, *, max_unfinished: int) -> None:
+        self._gate = gate
+        self._workplaces = workplaces
+        self._work = work
+        self._max_unfinished = max_unfinished
+
+    def routes(self) -> list[Route]:
+        """Return the paths of this resource."""
+        guard = self._gate.guard
+        one = f"{paths.SEGMENT_JOBS}/{{id}}"
+        return [
+            Route(paths.SEGMENT_JOBS, guard(self._list), methods=["GET"]),
+            Route(paths.SEGMENT_JOBS, guard(self._create), methods=["POST"]),
+            Route(paths.SEGMENT_JOBS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
+            Route(one, guard(self._get), methods=["GET"]),
+            Route(one, guard(self._cancel), methods=["DELETE"]),
+        ]
+
+    async def _list(self, call: Call) -> Response:
+        query = call.request.query_params
+        request = paging.parse_p2(query, sortable=WORK_SORTABLE, default_sort="creationTime:desc")
+        wanted = list(parse_properties(query.getlist("property")))
+        wanted += [PropertyFilter(name, query[name]) for name in _FILTERS if query.get(name)]
+
+        def keep(document: Document) -> bool:
+            shown = job_view(document)
+            return all(one.matches(shown) for one in wanted)
+
+        found, total = await call.store.works(KIND, WorkQuery(request.sort, request.offset, request.limit, keep))
+        repeated = [(name, value) for name, value in query.multi_items() if name not in _PAGING]
+        children = [job_view(document) for document in found]
+        return json_answer(paging.p2_body(children, total, request, path="/segment/jobs", filters=repeated))
+
+    async def _create(self, call: Call) -> Response:
+        ids = _asked_segments(await call.json())
+        definitions = await evaluable_definitions(call.store, ids)
+        unfinished = await call.store.works_in_state(KIND, UNFINISHED)
+        if len(unfinished) >= self._max_unfinished:
+            raise Refusal(429, f"{len(unfinished)} segment jobs are unfinished. Wait until some have ended.")
+        order = JobOrder(new_job_id(), call.now_ms, call.request_id)
+        return json_answer(job_view(await self._work.begin(self._workplaces.of(call), definitions, order)))
+
+    async def _get(self, call: Call) -> Response:
+        document = await call.store.work(KIND, call.path("id"))
+        if document is None:
+            raise _not_found(call)
+        return json_answer(job_view(document))
+
+    async def _cancel(self, call: Call) -> Response:
+        try:
+            await self._work.cancel(self._workplaces.of(call), call.path("id"), call.now_ms)
+        except NotFound:
+            raise _not_found(call) from None
+        return empty_answer()
+
+    async def _bulk_get(self, call: Call) -> Response:
+        async def find(ids: list[str]) -> dict[str, Any]:
+            found = await call.store.work_by_id(KIND, ids)
+            return {identifier: job_view(document) for identifier, document in found.items()}
+
+        return await bulk_answer(call, find)
+
+
+def _asked_segments(body: Any) -> list[str]:
+    """Read the ids of a create body: an array, or an object for everything. Raises InvalidRequest."""
+    listed = body.get("segments") if isinstance(body, Mapping) else body
+    if not isinstance(listed, list) or not listed:
+        raise InvalidRequest("The body must list at least one segment definition", hint='Send [{"segmentId": "<id>"}].')
+    ids = [entry.get("segmentId") if isinstance(entry, Mapping) else None for entry in listed]
+    if not all(isinstance(one, str) and one for one in ids):
+        raise InvalidRequest("Each entry must have a segmentId")
+    distinct = list(dict.fromkeys(str(one) for one in ids))
+    if len(distinct) > MAX_LISTED_SEGMENTS:
+        raise InvalidRequest(f"A job takes at most {MAX_LISTED_SEGMENTS} ids", hint='Use [{"segmentId": "*"}] for all.')
+    if ALL_SEGMENTS in distinct and len(distinct) > 1:
+        raise InvalidRequest("The segmentId * stands for all and must be alone")
+    return distinct
+
+
+def _not_found(call: Call) -> Refusal:
+    return Refusal(404, f"The segment job {call.path('id')} is not found. Use a valid id and try again.")

@@ -1,0 +1,55 @@
+"""Running the emulator as a process of its own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from app.emulator.app import create_app
+from app.emulator.settings import EmulatorSettings
+
+log = structlog.get_logger(__name__)
+
+
+def run(
+    port: int = 8090,
+    state_dir: Path = Path(".state/emulator"),
+    profiles: int = 100_000,
+    *,
+    host: str = "127.0.0.1",
+) -> None:
+    """Serve the emulator until it is told to stop (SIGINT, SIGTERM); calls under way are finished first.
+
+    ``port`` 0 takes a free one. Logging must be configured by the caller.
+    """
+    settings = EmulatorSettings(state_dir=state_dir, host=host, port=port, profiles=profiles)
+    server = make_server(settings)
+    with _listen(host, port) as listener:
+        log.info("emulator.listening", host=host, port=listener.getsockname()[1])
+        server.run(sockets=[listener])
+
+
+def make_server(settings: EmulatorSettings) -> uvicorn.Server:
+    """Return a server for the settings, to be run by :func:`run` or inside another event loop (``serve()``)."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        # Our own log has one line for each request, without its query string.
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
+    )
+    return uvicorn.Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener

@@ -1,0 +1,153 @@
+"""The emulator as a process: what it told a client survives a kill -9, and a signal stops it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.emulator import organizations
+from tests.emulator.conftest import PROFILES, definition
+
+DEFINITIONS = "/data/core/ups/segment/definitions"
+
+Launch = Callable[[], tuple[subprocess.Popen[str], httpx.Client]]
+
+_PROGRAM = """
+import sys
+from pathlib import Path
+from app.emulator.serve import run
+from app.telemetry import configure_logging
+configure_logging(json=True)
+run(0, Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def launch(state_folder: Path) -> Iterator[Launch]:
+    """Start a process on this test's state; again after it has ended."""
+    started: list[subprocess.Popen[str]] = []
+    clients: list[httpx.Client] = []
+    log = state_folder / "log"
+
+    def start() -> tuple[subprocess.Popen[str], httpx.Client]:
+        with log.open("a") as errors:
+            before = log.stat().st_size
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(state_folder), str(PROFILES)], stderr=errors, text=True
+            )
+        started.append(process)
+        client = _connect(process, log, before)
+        clients.append(client)
+        return process, client
+
+    yield start
+    for client in clients:
+        client.close()
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _connect(process: subprocess.Popen[str], log: Path, begin: int) -> httpx.Client:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        text = log.read_text()[begin:]
+        line = next((one for one in text.splitlines() if "emulator.listening" in one), None)
+        if line is not None:
+            port = int(line.split('"port":')[1].split(",")[0].strip(" }"))
+            client = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+            _wait_until_healthy(client, deadline)
+            return client
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
+
+
+def _wait_until_healthy(client: httpx.Client, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/healthz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    raise AssertionError("never healthy")
+
+
+def _headers(client: httpx.Client, state_folder: Path) -> tuple[dict[str, str], str]:
+    owner = organizations.load_or_create(state_folder).all()[0]
+    credential = owner.credentials[0]
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": credential.client_id,
+        "client_secret": credential.client_secret,
+    }
+    token = client.post("/ims/token/v3", data=form).json()["access_token"]
+    headers = {
+        "authorization": f"Bearer {token}",
+        "x-api-key": credential.client_id,
+        "x-gw-ims-org-id": owner.org_id,
+        "x-sandbox-name": "prod",
+    }
+    return headers, f'{owner.namespace}.loyalty.level = "gold"'
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(launch: Launch, state_folder: Path) -> None:
+    process, client = launch()
+    headers, rule = _headers(client, state_folder)
+    made = [
+        client.post(DEFINITIONS, json=definition(f"Segment {number}", rule), headers=headers).json()
+        for number in range(5)
+    ]
+    preview = client.post("/data/core/ups/preview", json={"predicateExpression": rule}, headers=headers).json()
+    job = client.post("/data/core/ups/segment/jobs", json=[{"segmentId": "*"}], headers=headers).json()
+    process.kill()
+    process.wait()
+
+    _, client = launch()
+    listed = client.get(DEFINITIONS, params={"sort": "name:asc"}, headers=headers).json()["segments"]
+    assert listed == made
+    deadline = time.monotonic() + 20
+    states: set[str] = set()
+    while states != {"RESULT_READY", "SUCCEEDED"} and time.monotonic() < deadline:
+        estimate = client.get(f"/data/core/ups/estimate/{preview['previewId']}", headers=headers).json()
+        states = {
+            estimate["state"],
+            client.get(f"/data/core/ups/segment/jobs/{job['id']}", headers=headers).json()["status"],
+        }
+        time.sleep(0.02)
+    assert states == {"RESULT_READY", "SUCCEEDED"}
+
+
+def test_a_signal_stops_it_cleanly_and_the_log_holds_no_secret(launch: Launch, state_folder: Path) -> None:
+    process, client = launch()
+    headers, rule = _headers(client, state_folder)
+    owner = organizations.load_or_create(state_folder).all()[0].credentials[0]
+    query = {
+        "grant_type": "client_credentials",
+        "client_id": owner.client_id,
+        "client_secret": owner.client_secret,
+    }
+    assert client.post("/ims/token/v2", params=query).status_code == 200
+    assert client.post("/ims/token/v2", params={**query, "client_secret": "a-wrong-secret"}).status_code == 400
+    client.post(DEFINITIONS, json=definition("Gold", rule), headers=headers)
+    process.send_signal(signal.SIGTERM)
+    # uvicorn raises the signal again once it has finished, so that whoever waits can tell why it ended.
+    assert process.wait(timeout=15) in {0, -signal.SIGTERM}
+    log = (state_folder / "log").read_text()
+    assert '"event": "emulator.stopped"' in log
+    token = headers["authorization"].removeprefix("Bearer ")
+    for secret in (owner.client_secret, "a-wrong-secret", token, token.split(".")[2]):
+        assert secret not in log
+
+
+def test_secrets_are_readable_by_their_owner_only(launch: Launch, state_folder: Path) -> None:
+    launch()
+    for name in ("organizations.json", "ims-signing-key.pem", "emulator.sqlite3"):
+        assert (state_folder / name).stat().st_mode & 0o777 == 0o600
