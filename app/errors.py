@@ -9,6 +9,8 @@
     │   ├── NotFound           no such object *for this tenant and sandbox*
     │   ├── Conflict           the object is not in the state that the request assumes
     │   ├── PayloadTooLarge    the body is over the limit
+    │   ├── UnsupportedMediaType the body is of another type than the call takes
+    │   ├── MethodNotAllowed   the path exists, and does not take this method
     │   ├── QuotaExceeded      too many requests
     │   ├── NotImplementedYet  part of the vendor's API or language that we do not serve
     │   ├── UpstreamRefused    AEP answered with an error of its own
@@ -65,6 +67,20 @@ class PayloadTooLarge(PublicError):
 
     code = "PAYLOAD_TOO_LARGE"
     title = "Payload too large"
+
+
+class UnsupportedMediaType(PublicError):
+    """The body is announced as something that the call does not take."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    title = "Unsupported media type"
+
+
+class MethodNotAllowed(PublicError):
+    """The path exists and does not take this method."""
+
+    code = "METHOD_NOT_ALLOWED"
+    title = "Method not allowed"
 
 
 class PQLError(PublicError):

@@ -28,7 +28,14 @@ def _blank_secrets(_logger: object, _name: str, event: MutableMapping[str, Any])
 def configure_logging(level: str = "INFO", *, json: bool | None = None) -> None:
     """Set up structlog and the standard library's log to write one line per event to standard error."""
     as_json = not sys.stderr.isatty() if json is None else json
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(
+            # The default one prints local variables, and those hold secrets.
+            exception_formatter=structlog.dev.plain_traceback
+        )
+    )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -122,10 +122,12 @@ def _summarise(ready: dict[str, Any], seconds: float) -> None:
     for tenant in ready["tenants"]:
         console.print(f"\n{tenant['slug']}  ({tenant['org_id']}, namespace {tenant['namespace']})")
         for person in tenant["people"]:
-            console.print(f"  {person['product_profile']:<16} {person['email']:<28} {person['access_key']}")
+            console.print(
+                f"  {person['product_profile']:<16} {person['email']:<28} {person['access_key']}", soft_wrap=True
+            )
         for integration in tenant["integrations"]:
             client = f"client id {integration['client_id']}  secret {integration['client_secret']}"
-            console.print(f"  {integration['product_profile']:<16} {integration['name']:<28} {client}")
+            console.print(f"  {integration['product_profile']:<16} {integration['name']:<28} {client}", soft_wrap=True)
     console.print("\nCtrl-C stops everything. README.md and docs/lesson.md tell what to try.")
 
 
