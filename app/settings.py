@@ -28,7 +28,6 @@ class ServerSettings(_Settings):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     state_dir: Path = Field(Path(".state"), description="Folder for the embedded database, keys and samples.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read.")
-    public_url: str | None = Field(None, description="The gateway's own address as clients see it.")
 
 
 class DatabaseSettings(_Settings):

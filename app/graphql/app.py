@@ -91,7 +91,7 @@ class GraphQLView:
         self._services = services
         self._documents = DocumentCache()
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Answer one request."""
         try:
             asked = await _read(request)
@@ -193,4 +193,4 @@ def _checked(given: dict[str, Any]) -> GraphQLRequest:
 
 def graphql_routes(services: Services) -> list[Route]:
     """Return the GraphQL endpoint."""
-    return [Route(PATH, GraphQLView(services), methods=["GET", "POST"])]
+    return [Route(PATH, GraphQLView(services).answer, methods=["GET", "POST"])]

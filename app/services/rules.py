@@ -32,6 +32,10 @@ class RuleDiagnostic:
     column: int
 
 
+class InvalidRule(PQLError):
+    """A rule that was refused; its diagnostics are `RuleDiagnostic` values."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleReport:
     """What is known about a rule. ``canonical`` and ``fields`` are only there when it parses."""
@@ -69,10 +73,16 @@ class RuleService:
         )
 
     async def require_valid(self, ctx: RequestContext, expression: Expression) -> None:
-        """Raise `PQLError` unless the expression of a definition parses and fits the schema."""
+        """Raise `InvalidRule` unless the expression of a definition parses and fits the schema."""
         schema = await self._schema(ctx)
-        query = pql.parse_json(expression.value) if expression.format == "pql/json" else pql.parse(expression.value)
-        pql.check(query, schema)
+        if expression.format == "pql/json":
+            return  # AEP checks it; the gateway reads PQL text only
+        text = expression.value
+        try:
+            pql.check(pql.parse(text), schema)
+        except PQLError as problem:
+            diagnostics = [to_rule_diagnostic(text, one) for one in problem.diagnostics]
+            raise InvalidRule(problem.detail, diagnostics, hint=problem.hint) from problem
 
     async def _schema(self, ctx: RequestContext) -> Schema | None:
         async with self._database.read(ctx.tenant.id) as unit:

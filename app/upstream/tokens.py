@@ -12,12 +12,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
+from urllib.parse import urlencode
 from uuid import UUID
 
 import httpx
 import structlog
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.rfc6749 import OAuth2Token
 
 from app.aep import paths
 from app.errors import UpstreamUnavailable
@@ -26,6 +27,7 @@ from app.upstream.connection import Connection
 log = structlog.get_logger(__name__)
 
 RENEW_AT = 0.9
+FETCH_TIMEOUT_S = 10.0
 
 _Key = tuple[UUID, tuple[str, ...]]
 
@@ -63,43 +65,42 @@ class TokenCache:
             del self._held[_key(connection)]
 
     async def _fetch(self, connection: Connection) -> _Held:
-        url = connection.ims_url.rstrip("/") + paths.IMS_TOKEN_V3
         asked_at = self._clock()
+        url, headers, body = _token_request(connection)
         try:
-            # The transport is shared with every other call; authlib only speaks the grant over it.
-            client = AsyncOAuth2Client(
-                connection.client_id,
-                connection.client_secret,
-                token_endpoint_auth_method="client_secret_post",  # noqa: S106 - the name of a method
-                transport=_Borrowed(self._http),
-            )
-            reply = await client.fetch_token(
-                url, grant_type="client_credentials", scope=",".join(connection.scopes), timeout=10
-            )
-        except OAuthError as problem:
-            log.warning("upstream.token_refused", tenant_id=str(connection.tenant_id), error=problem.error)
-            raise UpstreamUnavailable(
-                f"Adobe IMS refused this organization's credential ({problem.error or 'unreadable answer'}).",
-                hint="An administrator checks the client id, the secret and the scopes with 'segment-gateway tenant'.",
-            ) from problem
-        except (httpx.HTTPError, ValueError, KeyError) as problem:
+            response = await self._http.post(url, headers=headers, content=body, timeout=FETCH_TIMEOUT_S)
+            reply = response.json()
+            if not isinstance(reply, dict):
+                raise ValueError("not an object")
+        except (httpx.HTTPError, ValueError) as problem:
             log.warning("upstream.token_failed", tenant_id=str(connection.tenant_id), error=type(problem).__name__)
             raise UpstreamUnavailable(
                 "Adobe IMS cannot be reached, so no call to Adobe Experience Platform is possible now.",
                 hint="Try again shortly; cached reads keep working.",
+                retry_after_s=0.0,
             ) from problem
-        lifetime_s = float(reply.get("expires_in") or 0)
-        return _Held(token=str(reply["access_token"]), renew_at=asked_at + RENEW_AT * lifetime_s)
+        if not response.is_success or "access_token" not in reply:
+            error = str(reply.get("error") or f"status {response.status_code}")
+            log.warning("upstream.token_refused", tenant_id=str(connection.tenant_id), error=error)
+            raise UpstreamUnavailable(
+                f"Adobe IMS refused this organization's credential ({error}).",
+                hint="An administrator checks the client id, the secret and the scopes of the tenant's credential.",
+            )
+        token = OAuth2Token.from_dict(reply)
+        return _Held(token=str(token["access_token"]), renew_at=asked_at + RENEW_AT * float(token["expires_in"]))
 
 
-class _Borrowed(httpx.AsyncBaseTransport):
-    """Sends requests through a client that belongs to somebody else, and never closes it."""
-
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._http.send(request)
+def _token_request(connection: Connection) -> tuple[str, dict[str, str], str]:
+    """Return address, headers and form of the client-credentials call."""
+    grant = {"grant_type": "client_credentials", "scope": ",".join(connection.scopes)}
+    authentication = ClientAuth(connection.client_id, connection.client_secret, auth_method="client_secret_post")
+    url, headers, body = authentication.prepare(
+        "POST",
+        connection.ims_url.rstrip("/") + paths.IMS_TOKEN_V3,
+        {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
+        urlencode(grant),
+    )
+    return str(url), dict(headers), str(body)
 
 
 def _key(connection: Connection) -> _Key:
