@@ -7,7 +7,7 @@ PORT ?= 8080
 PROFILES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock assets clean
+.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema assets clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: setup-dev ## Run the benchmarks; they print ratios.
 lock: setup-dev ## Write requirements/ anew from pyproject.toml.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+
+schema: setup ## Write openapi/schema.graphql anew from the code.
+	$(BIN)/python -c "from app.graphql.schema import sdl; print(sdl(), end='')" > openapi/schema.graphql
 
 assets: ## Build the GraphiQL page's assets anew (needs npm).
 	cd app/console/assets && npm ci && npm run build
