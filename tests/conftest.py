@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         yield server
     finally:
         server.stop()
+        # As root the data may lie outside the test's own folder.
+        shutil.rmtree(server.data_dir.parent, ignore_errors=True)
 
 
 async def _make_template(server: EmbeddedPostgres) -> None:

@@ -32,6 +32,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 60.0
+START_ATTEMPTS = 20
+START_PAUSE_S = 0.5
 STOP_TIMEOUT_S = 30.0
 _SOCKET_PATH_LIMIT = 100
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -177,20 +179,25 @@ class EmbeddedPostgres:
         arguments = [str(self._binaries / "postgres"), "-D", str(self.data_dir)]
         for name, value in options.items():
             arguments += ["-c", f"{name}={value}"]
-        with (self._home / "postgres.log").open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own binary, our own arguments
-                arguments, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **self._as_runner()
-            )
-        self._wait_until_ready()
-
-    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _says_ready(self.data_dir):
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
-                raise EmbeddedPostgresError(
-                    f"The embedded PostgreSQL did not start; its log is {self._home / 'postgres.log'}."
+        # The children of a server that was killed hold its memory for a moment, and a new one refuses to start beside
+        # them; so an early end is tried again.
+        for _ in range(START_ATTEMPTS):
+            with (self._home / "postgres.log").open("ab") as output:
+                self._process = subprocess.Popen(  # noqa: S603 - our own binary, our own arguments
+                    arguments, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **self._as_runner()
                 )
+            if self._is_ready_before(self._process, deadline):
+                return
+            time.sleep(START_PAUSE_S)
+        raise EmbeddedPostgresError(f"The embedded PostgreSQL did not start; its log is {self._home / 'postgres.log'}.")
+
+    def _is_ready_before(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
+        while process.poll() is None and time.monotonic() < deadline:
+            if _says_ready(self.data_dir, process.pid):
+                return True
             time.sleep(0.02)
+        return False
 
     def _run(self, program: str, arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603 - our own binary, our own arguments
@@ -260,12 +267,13 @@ def _is_postgres(pid: int) -> bool:
     return True
 
 
-def _says_ready(data_dir: Path) -> bool:
+def _says_ready(data_dir: Path, pid: int) -> bool:
+    """Tell whether the server with this id accepts connections; the file may be left over from one that was killed."""
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

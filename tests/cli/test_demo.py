@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
+
+from app.store.embedded import EmbeddedPostgres
 
 PROFILES = 2_000
 # Counted without the compiler: plain SQL on the emulator's own tables.
@@ -61,10 +64,11 @@ def _processes_that_mention(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("demo") / "state"
     folder.mkdir()
-    return folder
+    yield folder
+    shutil.rmtree(EmbeddedPostgres(folder).data_dir.parent, ignore_errors=True)
 
 
 def test_the_demo_starts_teaches_stops_and_starts_again(state_dir: Path, repository_root: Path) -> None:
