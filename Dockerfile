@@ -12,7 +12,7 @@ RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /state --create-home gateway
 COPY --from=build /opt/venv /opt/venv
-USER gateway
+USER 10001
 WORKDIR /state
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
