@@ -8,6 +8,7 @@ no network, and cannot change these settings.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -242,7 +243,9 @@ class _Build:
     def interrupt(self) -> None:
         self._interrupted = True
         if self._connection is not None:
-            self._connection.interrupt()
+            # The build may have ended, and closed its connection, a moment ago.
+            with contextlib.suppress(duckdb.ConnectionException):
+                self._connection.interrupt()
 
     def run(self, report: OnProgress) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
