@@ -31,13 +31,14 @@ from starlette.routing import Route
 from app.aep import headers as aep_headers
 from app.errors import GatewayError, InvalidRequest, MethodNotAllowed, UnsupportedMediaType
 from app.graphql.context import GraphQLContext
-from app.graphql.errors import GRAPHQL_RESPONSE, error_response, format_error
-from app.graphql.limits import MAX_TOKENS, refuse_expensive
+from app.graphql.errors import error_response, format_error
+from app.graphql.limits import MAX_TOKENS, has_nul, refuse_expensive
+from app.graphql.media_types import JSON_RESPONSE, media_type_of
 from app.graphql.schema import schema
 from app.services import Services
 
-JSON_RESPONSE = "application/json"
 CACHED_DOCUMENTS = 1_000
+MAX_CACHED_CHARACTERS = 20_000
 PATH = "/graphql"
 
 
@@ -51,7 +52,7 @@ class GraphQLRequest:
 
 
 class DocumentCache:
-    """Documents that were parsed and found valid; the oldest make room for new ones."""
+    """Documents that were parsed and found valid; the oldest make room for new ones, and long ones are not kept."""
 
     def __init__(self, size: int = CACHED_DOCUMENTS) -> None:
         self._size = size
@@ -70,6 +71,8 @@ class DocumentCache:
             raise DocumentRefused([problem]) from problem
         if problems := validate(schema._schema, document, max_errors=20):
             raise DocumentRefused(problems)
+        if len(query) > MAX_CACHED_CHARACTERS:
+            return document
         self._documents[query] = document
         if len(self._documents) > self._size:
             self._documents.popitem(last=False)
@@ -121,7 +124,7 @@ class GraphQLView:
 
     @staticmethod
     def _answer(request: Request, result: ExecutionResult, *, ran: bool) -> Response:
-        media_type = _media_type(request)
+        media_type = media_type_of(request)
         body: dict[str, Any] = {}
         if result.errors:
             body["errors"] = [format_error(error, request.state.request_id) for error in result.errors]
@@ -143,12 +146,6 @@ def _operation(document: DocumentNode, asked: GraphQLRequest) -> OperationDefini
     if operation is None:
         raise DocumentRefused([GraphQLError("Name the operation to run in operationName: the document has none such.")])
     return operation
-
-
-def _media_type(request: Request) -> str:
-    """Return the media type that the client would rather have; plain JSON for one that does not say."""
-    accepted = request.headers.get("accept", "").lower()
-    return GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in accepted else JSON_RESPONSE
 
 
 async def _read(request: Request) -> GraphQLRequest:
@@ -188,7 +185,16 @@ def _checked(given: dict[str, Any]) -> GraphQLRequest:
         raise InvalidRequest("operationName must be a text.", path=("operationName",))
     if not isinstance(given.get("extensions"), dict | None):
         raise InvalidRequest("extensions must be a JSON object.", path=("extensions",))
+    if _has_nul(variables):
+        raise InvalidRequest("A text in variables has the character NUL in it.", path=("variables",))
     return GraphQLRequest(query, variables or {}, operation_name or None)
+
+
+def _has_nul(variables: dict[str, Any] | None) -> bool:
+    try:
+        return has_nul(variables)
+    except RecursionError:
+        raise InvalidRequest("variables are nested too deeply.", path=("variables",)) from None
 
 
 def graphql_routes(services: Services) -> list[Route]:

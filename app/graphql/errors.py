@@ -27,10 +27,9 @@ from app.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from app.graphql.media_types import media_type_of
 
 log = structlog.get_logger(__name__)
-
-GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 _STATUS: dict[type[GatewayError], int] = {
     Unauthenticated: 401,
@@ -47,13 +46,13 @@ def error_response(request: Request, problem: GatewayError) -> Response:
     """Answer a request that never reached execution."""
     status = next((status for kind, status in _STATUS.items() if isinstance(problem, kind)), 400)
     error = {"message": _message(problem), "extensions": _extensions(problem, request.state.request_id)}
-    return Response(msgspec.json.encode({"errors": [error]}), status, media_type=GRAPHQL_RESPONSE)
+    return Response(msgspec.json.encode({"errors": [error]}), status, media_type=media_type_of(request))
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """Return an error of GraphQL itself, or of a resolver, as it is shown."""
     formatted = dict(error.formatted)
-    original = error.original_error
+    original = _cause(error)
     if original is None:
         formatted["extensions"] = {"code": "GRAPHQL_VALIDATION_FAILED", "requestId": request_id} | dict(
             error.extensions or {}
@@ -65,6 +64,14 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     formatted["message"] = _message(problem)
     formatted["extensions"] = _extensions(problem, request_id)
     return formatted
+
+
+def _cause(error: GraphQLError) -> Exception | None:
+    """Return what a resolver raised; ``None`` for GraphQL's own errors, which may wrap one another."""
+    original = error.original_error
+    while isinstance(original, GraphQLError):
+        original = original.original_error
+    return original
 
 
 def _message(problem: GatewayError) -> str:

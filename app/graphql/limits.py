@@ -1,68 +1,116 @@
-"""What a document may cost. Everything here is decided before anything runs.
+"""What a document may cost. Everything here is decided before anything is validated or runs.
 
-Tokens bound the work of parsing; depth, aliases and root fields bound that of validating and executing.
+Tokens bound the work of parsing; depth, fields, aliases and root fields bound that of validating and executing. Fields
+are counted as they would run: a fragment that is spread five times counts five times. Each fragment is measured once
+all the same, so that a document made to be expensive is cheap to refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, Node
-from graphql.language import InlineFragmentNode, OperationDefinitionNode, SelectionSetNode
+from graphql.language import InlineFragmentNode, OperationDefinitionNode, SelectionSetNode, StringValueNode, visit
+from graphql.language import Visitor as SyntaxVisitor
 
 MAX_TOKENS = 4_000
 MAX_DEPTH = 15
 MAX_ALIASES = 60
 MAX_ROOT_FIELDS = 20
 MAX_FIELDS = 3_000
+MAX_FRAGMENTS = 100  # one may lead to the next, and everything that walks a document is recursive
+
+TOO_EXPENSIVE = "DOCUMENT_TOO_EXPENSIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a selection comes to: levels below it, fields in all, aliases among them, and fields at its own level."""
+
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    roots: int = 0
+
+    def beside(self, other: Measure) -> Measure:
+        """Return the measure of two selections next to each other."""
+        return Measure(
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            self.aliases + other.aliases,
+            self.roots + other.roots,
+        )
 
 
 def refuse_expensive(document: DocumentNode) -> None:
-    """Raise `GraphQLError` for a document over a limit. Fragment cycles count as too deep."""
+    """Raise `GraphQLError` for a document over a limit, or with a text that the database cannot hold.
+
+    Fragment cycles count as too deep.
+    """
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    _check("fragments", len(fragments), MAX_FRAGMENTS, document)
+    meter = _Meter(fragments)
     for operation in document.definitions:
         if isinstance(operation, OperationDefinitionNode):
-            _Measure(fragments).operation(operation)
+            measure = meter.measure(operation.selection_set)
+            _check("levels of depth", measure.depth, MAX_DEPTH, operation)
+            _check("root fields", measure.roots, MAX_ROOT_FIELDS, operation)
+            _check("fields", measure.fields, MAX_FIELDS, operation)
+            _check("aliases", measure.aliases, MAX_ALIASES, operation)
+    visit(document, _RefuseNUL())
 
 
-class _Measure:
-    """Counts what one operation selects, with its fragments written out."""
+def has_nul(value: object) -> bool:
+    """Return whether a JSON value has the character NUL in a text, which PostgreSQL cannot hold."""
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(has_nul(name) or has_nul(member) for name, member in value.items())
+        case list():
+            return any(has_nul(member) for member in value)
+    return False
 
+
+class _Meter:
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
-        self._aliases = 0
-        self._fields = 0
+        self._measured: dict[str, Measure] = {}
+        self._open: set[str] = set()
 
-    def operation(self, operation: OperationDefinitionNode) -> None:
-        roots = sum(1 for _ in self._selected(operation.selection_set, 1))
-        self._check("root fields", roots, MAX_ROOT_FIELDS, operation)
-        self._walk(operation.selection_set, 1)
-
-    def _walk(self, selection: SelectionSetNode, depth: int) -> None:
-        self._check("levels of depth", depth, MAX_DEPTH, selection)
-        for field in self._selected(selection, depth):
-            self._fields += 1
-            self._check("fields", self._fields, MAX_FIELDS, field)
-            if field.alias is not None:
-                self._aliases += 1
-                self._check("aliases", self._aliases, MAX_ALIASES, field)
-            if field.selection_set is not None:
-                self._walk(field.selection_set, depth + 1)
-
-    def _selected(self, selection: SelectionSetNode, depth: int) -> Iterator[FieldNode]:
-        """Yield the fields of a selection; fragments nested deeper than ``MAX_DEPTH`` are refused."""
-        self._check("levels of depth", depth, MAX_DEPTH, selection)
+    def measure(self, selection: SelectionSetNode) -> Measure:
+        total = Measure()
         for node in selection.selections:
             if isinstance(node, FieldNode):
-                yield node
+                total = total.beside(self._field(node))
             elif isinstance(node, InlineFragmentNode):
-                yield from self._selected(node.selection_set, depth + 1)
+                total = total.beside(self.measure(node.selection_set))
             elif isinstance(node, FragmentSpreadNode) and node.name.value in self._fragments:
-                yield from self._selected(self._fragments[node.name.value].selection_set, depth + 1)
+                total = total.beside(self._fragment(node.name.value))
+        return total
 
-    @staticmethod
-    def _check(what: str, found: int, limit: int, node: Node) -> None:
-        if found > limit:
-            raise GraphQLError(
-                f"The document has more than {limit} {what}.", node, extensions={"code": "DOCUMENT_TOO_EXPENSIVE"}
-            )
+    def _field(self, node: FieldNode) -> Measure:
+        inner = self.measure(node.selection_set) if node.selection_set else Measure()
+        return Measure(inner.depth + 1, inner.fields + 1, inner.aliases + (node.alias is not None), roots=1)
+
+    def _fragment(self, name: str) -> Measure:
+        if name in self._open:
+            return Measure(depth=MAX_DEPTH + 1)
+        if name not in self._measured:
+            self._open.add(name)
+            self._measured[name] = self.measure(self._fragments[name].selection_set)
+            self._open.discard(name)
+        return self._measured[name]
+
+
+class _RefuseNUL(SyntaxVisitor):
+    """Looks at the texts that stand in the document itself; variables are looked at when they are read."""
+
+    def enter_string_value(self, node: StringValueNode, *_rest: object) -> None:
+        if has_nul(node.value):
+            raise GraphQLError("A text has the character NUL in it.", node, extensions={"code": "INVALID_REQUEST"})
+
+
+def _check(what: str, found: int, limit: int, node: Node) -> None:
+    if found > limit:
+        raise GraphQLError(f"The document has more than {limit} {what}.", node, extensions={"code": TOO_EXPENSIVE})
