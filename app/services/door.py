@@ -21,13 +21,13 @@ from app.audit.actions import Action, Phase
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.context import RequestContext
 from app.errors import Forbidden, PublicError, UpstreamRefused, UpstreamUnavailable
+from app.services.aep_calls import target_of
 from app.services.permissions import require
 from app.store.database import Database, WriteUnit
 from app.store.rows import AuditEventRow
 from app.telemetry import Metrics
 from app.upstream import mutations
 from app.upstream.client import AEPClient, Call, Reply
-from app.upstream.connection import Target
 
 log = structlog.get_logger(__name__)
 
@@ -129,9 +129,8 @@ class WriteDoor:
     async def _beyond_intent(self, ctx: RequestContext, change: Change[Value], operation: Operation) -> Written[Value]:
         async with self._database.write(ctx.tenant.id) as unit:
             await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
-        target = Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
         try:
-            reply = await mutations.send(self._client, target, change.call)
+            reply = await mutations.send(self._client, target_of(ctx), change.call)
         except (UpstreamRefused, UpstreamUnavailable) as problem:
             await self._record_failure(ctx, change, operation, problem)
             raise

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from app.aep.models import PROFILE_CLASS, Expression, PreviewRequest
 from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
-from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from app.errors import NotFound, UpstreamUnavailable
+from app.services.aep_calls import or_not_found, target_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.permissions import require
@@ -19,11 +19,8 @@ from app.services.rules import RuleService
 from app.store.database import WriteUnit
 from app.upstream import estimates as upstream
 from app.upstream.client import AEPClient, Reply
-from app.upstream.connection import Target
 
 RESOURCE = "preview"
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +95,18 @@ class EstimateService:
     async def get_document(self, ctx: RequestContext, preview_id: str) -> Reply:
         """Return AEP's answer about an estimate as it came."""
         require(ctx, "get_estimate")
-        return await _or_not_found(upstream.get_estimate(self._client, _target(ctx), preview_id), preview_id)
+        return await or_not_found(
+            upstream.get_estimate(self._client, target_of(ctx), preview_id), _not_found(preview_id)
+        )
 
     async def get_preview(
         self, ctx: RequestContext, preview_id: str, params: tuple[tuple[str, str], ...] = ()
     ) -> Reply:
         """Return AEP's answer about a preview, with sample profiles, as it came."""
         require(ctx, "get_preview")
-        return await _or_not_found(upstream.get_preview(self._client, _target(ctx), preview_id, params), preview_id)
+        return await or_not_found(
+            upstream.get_preview(self._client, target_of(ctx), preview_id, params), _not_found(preview_id)
+        )
 
     async def delete_preview(self, ctx: RequestContext, preview_id: str) -> Written[None]:
         """End a preview and its estimate. Raises `NotFound` and what the door raises."""
@@ -120,23 +121,14 @@ class EstimateService:
             call=upstream.delete_preview(preview_id),
             store=store,
         )
-        return await _or_not_found(self._door.carry_out(ctx, change), preview_id)
+        return await or_not_found(self._door.carry_out(ctx, change), _not_found(preview_id))
 
 
-async def _or_not_found(answer: Awaitable[Answer], preview_id: str) -> Answer:
-    try:
-        return await answer
-    except UpstreamRefused as refusal:
-        if refusal.status == 404:
-            raise NotFound(
-                f"There is no preview or estimate {preview_id} in this sandbox.",
-                hint="Start one with estimateSegment or POST /preview; AEP forgets old ones.",
-            ) from refusal
-        raise
-
-
-def _target(ctx: RequestContext) -> Target:
-    return Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
+def _not_found(preview_id: str) -> NotFound:
+    return NotFound(
+        f"There is no preview or estimate {preview_id} in this sandbox.",
+        hint="Start one with estimateSegment or POST /preview; AEP forgets old ones.",
+    )
 
 
 def _to_estimate(preview_id: str, document: dict[str, Any]) -> Estimate:

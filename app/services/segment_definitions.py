@@ -14,6 +14,7 @@ from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
 from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from app.services.aep_calls import or_not_found, target_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.freshness import Freshness, freshness_of
@@ -26,7 +27,6 @@ from app.store.rows import SegmentDefinitionRow
 from app.store.sync_states import Cached
 from app.upstream import segment_definitions as upstream
 from app.upstream.client import AEPClient, Reply
-from app.upstream.connection import Target
 
 RESOURCE = "segment_definition"
 
@@ -174,8 +174,7 @@ class SegmentDefinitionService:
     async def convert(self, ctx: RequestContext, document: dict[str, Any]) -> Reply:
         """Return a definition in the other format, as AEP converts it."""
         require(ctx, "convert_segment_definition")
-        target = Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
-        return await upstream.convert_segment_definition(self._client, target, document)
+        return await upstream.convert_segment_definition(self._client, target_of(ctx), document)
 
     async def create(self, ctx: RequestContext, document: dict[str, Any]) -> Written[SegmentDefinitionRow]:
         """Create a definition; ``document`` is the body of AEP's create call.
@@ -218,12 +217,14 @@ class SegmentDefinitionService:
 
         Raises what `create` raises, and `NotFound`.
         """
+        current = await self._cached(ctx, aep_id)
 
         async def check() -> None:
             wanted = read_body(SegmentDefinitionPatch, patch)
             if wanted.expression is not None:
                 await self._rules.require_valid(ctx, wanted.expression)
-            await self._require_cached(ctx, aep_id)
+            if current is None:
+                raise _not_found(aep_id)
 
         async def store(unit: WriteUnit, reply: Reply) -> Stored[SegmentDefinitionRow]:
             return await self._keep(unit, ctx, reply.body)
@@ -231,23 +232,25 @@ class SegmentDefinitionService:
         change = Change(
             operation="update_segment_definition",
             action=Action.SEGMENT_DEFINITION_UPDATE,
-            resource=await self._resource(ctx, aep_id),
+            resource=Resource(RESOURCE, aep_id, current.name if current else None),
             call=upstream.update_segment_definition(aep_id, patch),
             check=check,
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
             detail={"sent": patch},
         )
-        return await self._carry_out_on_existing(ctx, aep_id, change)
+        return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
     async def delete(self, ctx: RequestContext, aep_id: str) -> Written[SegmentDefinitionRow]:
         """Delete a definition and return it as it last was.
 
         Raises `NotFound`, `Forbidden`, `UpstreamRefused` (other audiences use it) or `UpstreamUnavailable`.
         """
+        current = await self._cached(ctx, aep_id)
 
         async def check() -> None:
-            await self._require_cached(ctx, aep_id)
+            if current is None:
+                raise _not_found(aep_id)
 
         async def store(unit: WriteUnit, _reply: Reply) -> Stored[SegmentDefinitionRow]:
             row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
@@ -260,23 +263,13 @@ class SegmentDefinitionService:
         change = Change(
             operation="delete_segment_definition",
             action=Action.SEGMENT_DEFINITION_DELETE,
-            resource=await self._resource(ctx, aep_id),
+            resource=Resource(RESOURCE, aep_id, current.name if current else None),
             call=upstream.delete_segment_definition(aep_id),
             check=check,
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
         )
-        return await self._carry_out_on_existing(ctx, aep_id, change)
-
-    async def _carry_out_on_existing(
-        self, ctx: RequestContext, aep_id: str, change: Change[SegmentDefinitionRow]
-    ) -> Written[SegmentDefinitionRow]:
-        try:
-            return await self._door.carry_out(ctx, change)
-        except UpstreamRefused as refusal:
-            if refusal.status == 404:
-                raise _not_found(aep_id) from refusal
-            raise
+        return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
     async def _keep(self, unit: WriteUnit, ctx: RequestContext, body: Any) -> Stored[SegmentDefinitionRow]:
         if not isinstance(body, dict) or not isinstance(body.get("id"), str):
@@ -295,15 +288,9 @@ class SegmentDefinitionService:
 
         return forget
 
-    async def _require_cached(self, ctx: RequestContext, aep_id: str) -> None:
+    async def _cached(self, ctx: RequestContext, aep_id: str) -> SegmentDefinitionRow | None:
         async with self._database.read(ctx.tenant.id) as unit:
-            if await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id) is None:
-                raise _not_found(aep_id)
-
-    async def _resource(self, ctx: RequestContext, aep_id: str) -> Resource:
-        async with self._database.read(ctx.tenant.id) as unit:
-            row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
-        return Resource(RESOURCE, aep_id, row.name if row else None)
+            return await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
 
 
 def author_of(ctx: RequestContext) -> dict[str, Any]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
-from app.errors import NotFound, UpstreamRefused
+from app.errors import NotFound
+from app.services.aep_calls import or_not_found, target_of
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.permissions import require
 from app.store.database import WriteUnit
 from app.upstream import segment_jobs as upstream
 from app.upstream.client import AEPClient, Reply
-from app.upstream.connection import Target
 
 RESOURCE = "segment_job"
-
-Answer = TypeVar("Answer")
 
 
 class SegmentJobService:
@@ -31,17 +28,17 @@ class SegmentJobService:
     async def list(self, ctx: RequestContext, params: tuple[tuple[str, str], ...]) -> Reply:
         """Return one page of jobs, with AEP's own query."""
         require(ctx, "list_segment_jobs")
-        return await upstream.list_segment_jobs(self._client, _target(ctx), params)
+        return await upstream.list_segment_jobs(self._client, target_of(ctx), params)
 
     async def get(self, ctx: RequestContext, job_id: str) -> Reply:
         """Return one job. Raises `NotFound`."""
         require(ctx, "get_segment_job")
-        return await _or_not_found(upstream.get_segment_job(self._client, _target(ctx), job_id), job_id)
+        return await or_not_found(upstream.get_segment_job(self._client, target_of(ctx), job_id), _not_found(job_id))
 
     async def bulk_get(self, ctx: RequestContext, body: Any) -> Reply:
         """Return several jobs by id."""
         require(ctx, "bulk_get_segment_jobs")
-        return await upstream.bulk_get_segment_jobs(self._client, _target(ctx), body)
+        return await upstream.bulk_get_segment_jobs(self._client, target_of(ctx), body)
 
     async def create(self, ctx: RequestContext, body: Any) -> Written[dict[str, Any]]:
         """Start a job with the body of AEP's call."""
@@ -73,17 +70,8 @@ class SegmentJobService:
             call=upstream.cancel_segment_job(job_id),
             store=store,
         )
-        return await _or_not_found(self._door.carry_out(ctx, change), job_id)
+        return await or_not_found(self._door.carry_out(ctx, change), _not_found(job_id))
 
 
-def _target(ctx: RequestContext) -> Target:
-    return Target(ctx.tenant.id, ctx.sandbox.name, ctx.request_id)
-
-
-async def _or_not_found(answer: Awaitable[Answer], job_id: str) -> Answer:
-    try:
-        return await answer
-    except UpstreamRefused as refusal:
-        if refusal.status == 404:
-            raise NotFound(f"There is no segment job {job_id} in this sandbox.") from refusal
-        raise
+def _not_found(job_id: str) -> NotFound:
+    return NotFound(f"There is no segment job {job_id} in this sandbox.")

@@ -18,7 +18,7 @@ from app.aep import paths
 from app.aep.headers import new_request_id
 from app.context import Sandbox, Tenant
 from app.errors import GatewayError
-from app.store.database import Database, WriteUnit
+from app.store.database import Database
 from app.store.rows import TenantSchemaRow
 from app.store.sync_states import Cached
 from app.telemetry import Metrics
@@ -94,7 +94,7 @@ class SandboxPuller:
             if known is None or known.unions != unions:
                 row = TenantSchemaRow(tenant_id=target.tenant_id, sandbox_id=sandbox_id, unions=unions, synced_at=now)
                 await unit.tenancy.put_schema_unions(row)
-            await self._succeeded(unit, sandbox_id, Cached.SCHEMAS, now, len(unions))
+            await unit.sync_states.succeeded(sandbox_id, Cached.SCHEMAS, at=now, objects=len(unions))
         return len(unions)
 
     async def _pull_segment_definitions(self, target: Target, sandbox_id: UUID) -> int:
@@ -107,7 +107,7 @@ class SandboxPuller:
                 if row is None or row.synced_at < began:
                     await unit.segment_definitions.put(sandbox_id, document, author=None, now=began)
             gone = await unit.segment_definitions.remove_absent(sandbox_id, list(found), seen_before=began)
-            await self._succeeded(unit, sandbox_id, Cached.SEGMENT_DEFINITIONS, began, len(found))
+            await unit.sync_states.succeeded(sandbox_id, Cached.SEGMENT_DEFINITIONS, at=began, objects=len(found))
         if gone:
             log.info("sync.definitions_gone", count=len(gone))
         return len(found)
@@ -119,13 +119,8 @@ class SandboxPuller:
             for document in found.values():
                 await unit.audiences.put(sandbox_id, document, now=began)
             await unit.audiences.remove_absent(sandbox_id, list(found), seen_before=began)
-            await self._succeeded(unit, sandbox_id, Cached.AUDIENCES, began, len(found))
+            await unit.sync_states.succeeded(sandbox_id, Cached.AUDIENCES, at=began, objects=len(found))
         return len(found)
-
-    async def _succeeded(
-        self, unit: WriteUnit, sandbox_id: UUID, resource: Cached, began: datetime, objects: int
-    ) -> None:
-        await unit.sync_states.succeeded(sandbox_id, resource, at=began, objects=objects)
 
 
 async def _collect(pages: AsyncIterator[list[Document]]) -> dict[str, Document]:
