@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.aep import bodies, headers, models
 from app.aep import errors as aep_errors
-from app.aep import headers, models
 from app.errors import (
     Conflict,
     Forbidden,
@@ -78,10 +78,7 @@ def error_answer(exc: Exception, request_id: str) -> Response:
 
 async def read_json(request: Request) -> Any:
     """Read the body as JSON. Raises InvalidRequest."""
-    try:
-        return msgspec.json.decode(await request.body())
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
-        raise InvalidRequest(f"The body is not valid JSON: {fault}") from fault
+    return bodies.read_json(await request.body())
 
 
 def _service_answer(status: int, message: str | list[str], request_id: str, *, code: str | None = None) -> Response:

@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.aep import bodies
 from app.aep import headers as aep_headers
 from app.errors import GatewayError, InvalidRequest, MethodNotAllowed, UnsupportedMediaType
 from app.graphql.context import GraphQLContext
@@ -153,10 +154,7 @@ async def _read(request: Request) -> GraphQLRequest:
     if request.method == "POST":
         if not aep_headers.is_json(request.headers.get("content-type")):
             raise UnsupportedMediaType("A POST must announce its body as application/json.")
-        try:
-            given = msgspec.json.decode(await request.body())
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise InvalidRequest(f"The body is not valid JSON: {problem}.") from None
+        given = bodies.read_json(await request.body())
     else:
         given = _from_query(request)
     if not isinstance(given, dict):

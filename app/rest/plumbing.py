@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.aep import bodies
 from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
@@ -49,10 +50,7 @@ async def read_json(request: Request, *, any_type: bool = False) -> Any:
     """
     if not any_type and not aep_headers.is_json(request.headers.get("content-type")):
         raise UnsupportedMediaType("A valid content-type must be specified.", hint="Send application/json.")
-    try:
-        return msgspec.json.decode(await request.body())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise InvalidRequest(f"The body is not valid JSON: {problem}.") from None
+    return bodies.read_json(await request.body())
 
 
 async def read_object(request: Request, *, any_type: bool = False) -> dict[str, Any]:
