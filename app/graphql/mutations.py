@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import strawberry
@@ -15,6 +16,8 @@ from app.graphql.types.audit_events import AuditEvent, to_audit_event
 from app.graphql.types.estimates import Estimate, to_estimate
 from app.graphql.types.segment_definitions import SegmentDefinition, to_segment_definition
 from app.graphql.types.shared import UserError, user_errors
+from app.services.door import Written
+from app.store.rows import SegmentDefinitionRow
 
 
 @strawberry.input(description="A new segment definition.")
@@ -108,13 +111,7 @@ class Mutation:
     ) -> SegmentDefinitionPayload:
         """Create a definition."""
         definitions = info.context.services.definitions
-        try:
-            written = await definitions.create(info.context.request, input.to_document())
-        except PublicError as problem:
-            return SegmentDefinitionPayload(user_errors=_mendable(problem))
-        return SegmentDefinitionPayload(
-            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
-        )
+        return await _definition_payload(definitions.create(info.context.request, input.to_document()))
 
     @strawberry.mutation(description="Changes a segment definition. Needs “Manage Segments”.")
     async def update_segment_definition(
@@ -122,28 +119,24 @@ class Mutation:
     ) -> SegmentDefinitionPayload:
         """Update a definition."""
         definitions = info.context.services.definitions
-        try:
+
+        async def write() -> Written[SegmentDefinitionRow]:
             aep_id = await _aep_id(info, input.id)
-            written = await definitions.update(info.context.request, aep_id, input.to_patch())
-        except PublicError as problem:
-            return SegmentDefinitionPayload(user_errors=_mendable(problem))
-        return SegmentDefinitionPayload(
-            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
-        )
+            return await definitions.update(info.context.request, aep_id, input.to_patch())
+
+        return await _definition_payload(write())
 
     @strawberry.mutation(description="Deletes a segment definition. Needs “Manage Segments”.")
     async def delete_segment_definition(
         self, info: Info, input: DeleteSegmentDefinitionInput
     ) -> SegmentDefinitionPayload:
         """Delete a definition."""
-        try:
+
+        async def write() -> Written[SegmentDefinitionRow]:
             aep_id = await _aep_id(info, input.id)
-            written = await info.context.services.definitions.delete(info.context.request, aep_id)
-        except PublicError as problem:
-            return SegmentDefinitionPayload(user_errors=_mendable(problem))
-        return SegmentDefinitionPayload(
-            segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
-        )
+            return await info.context.services.definitions.delete(info.context.request, aep_id)
+
+        return await _definition_payload(write())
 
     @strawberry.mutation(description="Starts an estimate of a rule that need not be saved. Needs “View Segments”.")
     async def estimate_segment(self, info: Info, input: EstimateSegmentInput) -> EstimateSegmentPayload:
@@ -155,6 +148,17 @@ class Mutation:
         return EstimateSegmentPayload(
             estimate=to_estimate(written.value), audit_event=to_audit_event(written.audit_event)
         )
+
+
+async def _definition_payload(writing: Awaitable[Written[SegmentDefinitionRow]]) -> SegmentDefinitionPayload:
+    """Carry a change of a definition out and tell what became of it."""
+    try:
+        written = await writing
+    except PublicError as problem:
+        return SegmentDefinitionPayload(user_errors=_mendable(problem))
+    return SegmentDefinitionPayload(
+        segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
+    )
 
 
 def _mendable(problem: PublicError) -> list[UserError]:
