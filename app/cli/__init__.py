@@ -13,7 +13,6 @@ import typer
 from app.cli import demo, emulate, migrate, serve
 from app.errors import GatewayError
 from app.settings import environment_names
-from app.store.embedded import EmbeddedPostgresError
 
 cli = typer.Typer(
     name="segment-gateway",
@@ -43,7 +42,4 @@ def main() -> None:
         typer.echo(f"segment-gateway: {problem.detail}", err=True)
         if problem.hint:
             typer.echo(f"  {problem.hint}", err=True)
-        sys.exit(1)
-    except EmbeddedPostgresError as problem:
-        typer.echo(f"segment-gateway: {problem}", err=True)
         sys.exit(1)

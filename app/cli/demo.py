@@ -23,7 +23,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from app.cli.demo_people import seed_tenants, write_private
+from app.cli.demo_people import seed_tenants, write_private_json
 from app.cli.lesson import walk
 from app.cli.postgres import database_url
 from app.cli.serve import uvicorn_server
@@ -104,7 +104,7 @@ async def _announce(
         await walk(await asyncio.to_thread(lesson.read_text), ready, console)
         done.touch()
     if ready_file is not None:
-        write_private(ready_file, ready)
+        write_private_json(ready_file, ready)
     _summarise(ready, time.monotonic() - started)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 from app.audit.recorder import AuditRecorder
 from app.context import Role
 from app.context.permissions import Permission
+from app.emulator.private_files import write_private
 from app.store.database import Database
 from app.tenancy.administration import Administration, SandboxDescription, TenantDescription
 from app.tenancy.sealing import Sealer
@@ -55,7 +55,7 @@ async def seed_tenants(database: Database, sealer: Sealer, state_dir: Path, emul
         slug = organization["slug"]
         if slug not in known:
             known[slug] = await _seed_tenant(administration, organization, emulator_url)
-            write_private(keys_file, known)
+            write_private_json(keys_file, known)
         await administration.move_tenant(UUID(known[slug]["id"]), platform_url=emulator_url, ims_url=emulator_url)
         tenants.append({name: value for name, value in known[slug].items() if name != "id"})
     return tenants
@@ -116,13 +116,7 @@ async def _seed_tenant(
     }
 
 
-def write_private(path: Path, document: dict[str, Any]) -> None:
+def write_private_json(path: Path, document: dict[str, Any]) -> None:
     """Write JSON in one step, readable by its owner only: it holds keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    write_private(path, json.dumps(document, indent=2).encode())

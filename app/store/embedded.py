@@ -29,6 +29,8 @@ from typing import Any
 
 import structlog
 
+from app.errors import InternalError
+
 log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 60.0
@@ -39,8 +41,11 @@ _SOCKET_PATH_LIMIT = 100
 _SOCKET_NAME = ".s.PGSQL.5432"
 
 
-class EmbeddedPostgresError(RuntimeError):
+class EmbeddedPostgresError(InternalError):
     """The embedded server cannot be started; the message says why and what to do."""
+
+    code = "EMBEDDED_POSTGRES_FAILED"
+    title = "Embedded PostgreSQL failed"
 
 
 class EmbeddedPostgres:
