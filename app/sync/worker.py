@@ -8,6 +8,7 @@ comes back. A change through the gateway brings the next read of its sandbox for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from datetime import UTC, datetime
 from uuid import UUID
@@ -73,10 +74,11 @@ class SyncWorker:
         now = asyncio.get_running_loop().time()
         waits = [due - now for key, due in self._due.items() if key not in self._tasks]
         pause_s = min([*waits, self._settings.sync_retry_s])
-        try:
-            await asyncio.wait_for(self._wake.wait(), max(pause_s, 0.01))
-        except TimeoutError:
-            return
+        # Not wait_for: in Python 3.11 it can swallow a cancellation that arrives with the wake-up, and then the worker
+        # would outlive the application.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(pause_s, 0.01)):
+                await self._wake.wait()
 
     async def _start_due(self) -> None:
         now = asyncio.get_running_loop().time()
