@@ -159,17 +159,21 @@ def _middleware(database: Database, clients: ClientTokens, metrics: Metrics, max
 
 def entrance_of(request: Request) -> Entrance | None:
     """Return the protected entrance that a request uses; ``None`` where everybody may enter."""
-    path = request.url.path
+    entrance = _entrance_at(request.url.path)
+    # A browser that opens /graphql gets the GraphiQL page, which asks for the key itself.
+    return None if entrance is Entrance.GRAPHQL and wants_page(request) else entrance
+
+
+def _entrance_at(path: str) -> Entrance | None:
     for prefix, entrance in PROTECTED.items():
         if path == prefix or path.startswith(prefix + "/"):
-            # A browser that opens /graphql gets the GraphiQL page, which asks for the key itself.
-            return None if entrance is Entrance.GRAPHQL and wants_page(request) else entrance
+            return entrance
     return None
 
 
 def error_response(request: Request, problem: GatewayError) -> Response:
     """Answer with an error in the shape of the entrance."""
-    match next((e for p, e in PROTECTED.items() if request.url.path.startswith(p)), None):
+    match _entrance_at(request.url.path):
         case Entrance.GRAPHQL:
             return graphql_error(request, problem)
         case Entrance.FACADE:

@@ -27,6 +27,12 @@ async def test_every_entrance_refuses_anonymous_callers_in_its_own_shape(stack: 
     assert rest.json()["code"] == "MISSING_TOKEN"
 
 
+async def test_a_path_that_only_begins_like_an_entrance_is_told_in_our_own_shape(stack: Stack) -> None:
+    reply = await stack.http.get("/database")
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
 async def test_a_wrong_token_on_the_facade_is_adobes_401(stack: Stack) -> None:
     reply = await stack.http.get(DEFINITIONS, headers={"authorization": "Bearer nonsense"})
     assert (reply.status_code, reply.json()["error_code"]) == (401, "401013")
