@@ -17,6 +17,7 @@ In the order in which an answer comes about:
     dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits
     namespaces  identity namespaces and their numbers
     membership  who is in an audience, as bits
+    memberships who is in which segment and since when, kept in a file
     selection   statements over the profiles that a rule selects: counts, split by namespace, members
     sampling    how many profiles an estimate reads and how sure it is
     documents   profiles as XDM documents
