@@ -7,7 +7,7 @@ PORT ?= 8080
 PROFILES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema assets clean
+.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema parity assets clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ lock: setup-dev ## Write requirements/ anew from pyproject.toml.
 
 schema: setup ## Write openapi/schema.graphql anew from the code.
 	$(BIN)/python -c "from app.graphql.schema import sdl; print(sdl(), end='')" > openapi/schema.graphql
+
+parity: setup-dev ## Write docs/parity.md anew from the markers of the tests.
+	$(BIN)/python -m tests.parity
 
 assets: ## Build the GraphiQL page's assets anew (needs npm).
 	cd app/console/assets && npm ci && npm run build

@@ -30,6 +30,7 @@ def _claims(token: str) -> dict[str, Any]:
     return claims
 
 
+@pytest.mark.parity("ims.every_path_takes_query_form_and_multipart", source="documents")
 @pytest.mark.parametrize("path", TOKEN_PATHS)
 @pytest.mark.parametrize("encoding", ["urlencoded", "multipart", "query"])
 async def test_a_token_is_issued_in_every_encoding(emulator: Emulator, path: str, encoding: str) -> None:
