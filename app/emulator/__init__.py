@@ -3,7 +3,8 @@
 A second ASGI app, reached only by HTTP: it can stand in for Adobe's and knows nothing of the gateway. In the order in
 which a request walks:
 
-    serve, app            the process and the composition; `settings`, `clock`
+    serve, app            the process and the composition; `settings`
+    clock, clock_control  the time, and the path that changes it
     plumbing              size of bodies, trailing slashes, one log line for each request
     ims, tokens           the identity service and the tokens that it signs
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)

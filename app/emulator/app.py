@@ -26,7 +26,8 @@ from app.emulator.access_control import AccessControl
 from app.emulator.answers import json_answer
 from app.emulator.audiences import Audiences
 from app.emulator.background import Background
-from app.emulator.clock import Clock, SystemClock
+from app.emulator.clock import Clock, TimeSource
+from app.emulator.clock_control import ClockControl
 from app.emulator.estimates import Estimates
 from app.emulator.export_job_work import ExportJobWork
 from app.emulator.export_jobs import ExportJobs
@@ -59,26 +60,27 @@ class _Resources:
 
     organizations: Organizations
     state: State
+    clock: Clock
     populations: Populations
     background: Background
 
 
 def create_app(
-    settings: EmulatorSettings, *, clock: Clock | None = None, progress: Progress | None = None
+    settings: EmulatorSettings, *, clock: TimeSource | None = None, progress: Progress | None = None
 ) -> Starlette:
     """Return the application. It opens its state folder when it starts up, and makes what is not there yet.
 
     ``progress`` is told, as (what, share done from 0 to 1), how far the making of the samples has come; without it
-    that goes to the log. Start-up raises InternalError when the state cannot be used.
+    that goes to the log. ``clock`` is what the emulator's own clock follows until it is changed; the default is the
+    machine's. Start-up raises InternalError when the state cannot be used.
     """
-    present = clock or SystemClock()
     tell = progress or _log_progress
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            resources = await _open(settings, present, tell, stack)
-            app.router.routes[:] = await _routes(settings, present, resources)
+            resources = await _open(settings, clock, tell, stack)
+            app.router.routes[:] = await _routes(settings, resources)
             log.info("emulator.ready", organizations=len(resources.organizations.all()))
             yield
         log.info("emulator.stopped")
@@ -97,20 +99,23 @@ def create_app(
     return app
 
 
-async def _open(settings: EmulatorSettings, clock: Clock, progress: Progress, stack: AsyncExitStack) -> _Resources:
+async def _open(
+    settings: EmulatorSettings, source: TimeSource | None, progress: Progress, stack: AsyncExitStack
+) -> _Resources:
     await asyncio.to_thread(settings.state_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
     organizations = await asyncio.to_thread(organizations_file.load_or_create, settings.state_dir)
     state = await asyncio.to_thread(State, settings.state_dir / state_file.FILE_NAME)
     stack.callback(state.close)
+    clock = await Clock.open(source, state)
     populations = await Populations.open(settings, organizations, clock, progress)
     stack.push_async_callback(populations.close)
     background = Background(settings.concurrent_evaluations)
     stack.push_async_callback(background.close, settings.shutdown_timeout_s)
-    return _Resources(organizations, state, populations, background)
+    return _Resources(organizations, state, clock, populations, background)
 
 
-async def _routes(settings: EmulatorSettings, clock: Clock, resources: _Resources) -> list[BaseRoute]:
-    organizations, state = resources.organizations, resources.state
+async def _routes(settings: EmulatorSettings, resources: _Resources) -> list[BaseRoute]:
+    organizations, state, clock = resources.organizations, resources.state, resources.clock
     key = await asyncio.to_thread(load_or_create_key, settings.state_dir)
     revoked = await state.revoked_tokens()
     tokens = TokenOffice(key, clock, lifetime_s=settings.token_lifetime_s, revoked=revoked)
@@ -129,8 +134,10 @@ async def _routes(settings: EmulatorSettings, clock: Clock, resources: _Resource
         await export_work.resume(place)
     scheduler = Scheduler(workplaces, job_work, export_work, clock, poll_s=settings.scheduler_poll_s)
     background.start("scheduler", scheduler.run())
+    clock.listen(scheduler.look)
     return [
         Route("/healthz", _healthz(organizations), methods=["GET"]),
+        *ClockControl(clock).routes(),
         *IMS(organizations, tokens, state).routes(),
         *SegmentDefinitions(gate, rules, writer).routes(),
         *Audiences(gate, writer).routes(),

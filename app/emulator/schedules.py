@@ -19,7 +19,7 @@ from starlette.routing import Route
 from app.aep import headers, models, paging, paths, times
 from app.aep.quartz import Quartz, parse_quartz
 from app.emulator.answers import Refusal, empty_answer, json_answer
-from app.emulator.clock import Clock
+from app.emulator.clock import Clock, Jump
 from app.emulator.export_job_work import ExportJobWork, ExportOrder
 from app.emulator.gate import Call, Gate
 from app.emulator.json_patch import read_patch
@@ -99,7 +99,9 @@ class Schedules:
 
 
 class Scheduler:
-    """Looks every ``poll_s`` seconds, by the emulator's clock, which schedules are due, and begins their runs."""
+    """Begins the runs of schedules that are due by the emulator's clock: looks every ``poll_s`` seconds, and after each
+    jump of the clock. A jump over several runs makes one, as a stop of the process does.
+    """
 
     def __init__(
         self, workplaces: Workplaces, jobs: SegmentJobWork, exports: ExportJobWork, clock: Clock, *, poll_s: float
@@ -109,13 +111,19 @@ class Scheduler:
         self._exports = exports
         self._clock = clock
         self._poll_s = poll_s
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
-        """Work until cancelled. A fault in one schedule holds up no other."""
+        """Work until cancelled."""
         while True:
+            await self.look()
+            await asyncio.sleep(self._poll_s)
+
+    async def look(self, _jump: Jump | None = None) -> None:
+        """Begin what is due now. A fault in one schedule holds up no other."""
+        async with self._looking:
             for place in self._workplaces.all():
                 await self._look(place)
-            await asyncio.sleep(self._poll_s)
 
     async def _look(self, place: Workplace) -> None:
         now_ms = times.epoch_ms(self._clock.now())

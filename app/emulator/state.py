@@ -32,7 +32,6 @@ ResultT = TypeVar("ResultT")
 
 FILE_NAME: Final = "emulator.sqlite3"
 MAX_USE_DEPTH: Final = 5
-_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE audience (
     org_id TEXT NOT NULL, sandbox TEXT NOT NULL, id TEXT NOT NULL,
@@ -60,6 +59,10 @@ CREATE TABLE membership (
 ) WITHOUT ROWID;
 CREATE TABLE revoked_token (token_id TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
+_SETTINGS: Final = "CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+
+# In the order in which releases added them. A file says how many it has had; the others are run when it is opened.
+_SCRIPTS: Final = (_SCHEMA, _SETTINGS)
 
 # Attributes that lists may be sorted by, with the column that has the same order.
 _AUDIENCE_SORT: Final = {
@@ -149,6 +152,26 @@ class State:
         """Return the ids of all tokens that were withdrawn."""
         rows = await self.read(lambda connection: connection.execute("SELECT token_id FROM revoked_token").fetchall())
         return {row[0] for row in rows}
+
+    async def setting(self, name: str) -> bytes | None:
+        """Return a setting of the emulator itself, which belongs to no organization, or None."""
+
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+            return None if row is None else row[0]
+
+        return await self.read(read)
+
+    async def set_setting(self, name: str, value: bytes | None) -> None:
+        """Keep a setting of the emulator itself; None removes it."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if value is None:
+                connection.execute("DELETE FROM setting WHERE name = ?", (name,))
+            else:
+                connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+        await self.write(write)
 
     async def read(self, statement: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """Run a statement that changes nothing."""
@@ -553,22 +576,22 @@ def _open(path: Path) -> sqlite3.Connection:
         raise InternalError(
             f"{path} cannot be used: {fault}", hint="Is another emulator running on this state folder?"
         ) from fault
-    if version != _VERSION:
+    if version > len(_SCRIPTS):
         connection.close()
-        raise InternalError(f"{path} was written by another version ({version})", hint="Use another state folder.")
+        raise InternalError(f"{path} was written by a newer version ({version})", hint="Use another state folder.")
     return connection
 
 
 def _prepare(connection: sqlite3.Connection) -> int:
     connection.execute("BEGIN EXCLUSIVE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    for script in _SCRIPTS[version:]:
+        for statement in script.split(";"):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-        version = _VERSION
+    version = max(version, len(_SCRIPTS))
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("COMMIT")
-    return int(version)
+    return version
 
 
 def _order(sort: Sequence[SortKey], columns: dict[str, str]) -> str:

@@ -53,11 +53,11 @@ async def test_a_second_process_is_refused(state: State, tmp_path: Path) -> None
         await asyncio.to_thread(State, tmp_path / FILE_NAME)
 
 
-async def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(InternalError, match="another version"):
+    with pytest.raises(InternalError, match="newer version"):
         State(tmp_path / FILE_NAME)
 
 
@@ -177,3 +177,19 @@ async def test_revoked_tokens_are_forgotten_when_they_are_over(state: State) -> 
     await state.revoke_token("old", expires_ms=10, now_ms=5)
     await state.revoke_token("new", expires_ms=100, now_ms=20)
     assert await state.revoked_tokens() == {"new"}
+
+
+async def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    state = State(tmp_path / FILE_NAME)
+    await state.revoke_token("kept", 10, 0)
+    state.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("DROP TABLE setting")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    state = State(tmp_path / FILE_NAME)
+    await state.set_setting("clock", b"x")
+    assert (await state.revoked_tokens(), await state.setting("clock")) == ({"kept"}, b"x")
+    await state.set_setting("clock", None)
+    assert await state.setting("clock") is None
+    state.close()
