@@ -180,7 +180,7 @@ async def _open(
         progress(what, step.done / step.total)
 
     path = settings.state_dir / FOLDER / f"{organization.slug}-{sandbox.name}.duckdb"
-    return await Dataset.open_or_create(path, organization.namespace, spec, on_progress=tell)
+    return await Dataset.open_or_create(path, organization.namespace, spec, writable=True, on_progress=tell)
 
 
 def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:

@@ -14,7 +14,8 @@ In the order in which an answer comes about:
     visits      what the customers do, as statements
     luma        all statements of the sample, in order
     workers     blocking work in threads, stopped when nobody waits for it
-    dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits
+    arrivals    records that come in later: profiles, attributes, events
+    dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits, appended to
     namespaces  identity namespaces and their numbers
     membership  who is in an audience, as bits
     memberships who is in which segment and since when, kept in a file

@@ -1,8 +1,9 @@
 """The data of one sandbox: a DuckDB file, made once, opened in milliseconds, read from worker threads.
 
 A file is built in a folder beside its place and moved there when it is complete, so a crash leaves either no data set
-or a whole one. It is opened read-only: several processes may read it, none may write. Statements see no other file and
-no network, and cannot change these settings.
+or a whole one. Opened for reading, several processes may share it. Opened for writing, it belongs to one process:
+records are appended one batch at a time, each in a transaction that is on disk when the call returns, while queries go
+on with what was there when they began. Statements see no other file and no network, and cannot change these settings.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from app.evaluation import luma
+from app.errors import InternalError
+from app.evaluation import arrivals, luma, model
+from app.evaluation.arrivals import Placed, Record
 from app.evaluation.errors import DatasetUnreadable, EvaluationTimedOut, EvaluationTooLarge
 from app.evaluation.luma import SampleSpec
 from app.evaluation.workers import Workers
@@ -59,23 +62,38 @@ OnProgress = Callable[[Progress], None]
 class Dataset:
     """An open data file. `Dataset.open_or_create` is the usual way to get one; `close` it in the end."""
 
-    def __init__(self, path: Path, connection: Connection, namespace: str, spec: SampleSpec, limits: Limits) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: Connection,
+        namespace: str,
+        spec: SampleSpec,
+        limits: Limits,
+        *,
+        writable: bool,
+    ) -> None:
         self.path = path
         self.namespace = namespace
         self.spec = spec
         self.limits = limits
+        self.writable = writable
         self._connection = connection
+        self._profiles = _count_profiles(connection)
         self._workers = Workers(limits.concurrency)
+        self._writer = Workers(1)
 
     @property
     def profiles(self) -> int:
-        """How many profiles there are; their numbers run from 0 to one less."""
-        return self.spec.profiles
+        """How many profiles there are; their numbers run from 0 to one less.
+
+        The first ``spec.profiles`` of them are the sample, whose numbers follow a hash; the rest arrived later.
+        """
+        return self._profiles
 
     @classmethod
-    async def open(cls, path: Path, *, limits: Limits | None = None) -> Dataset:
-        """Open a file. Raises `DatasetUnreadable`."""
-        return await asyncio.to_thread(_open, path, limits or Limits())
+    async def open(cls, path: Path, *, limits: Limits | None = None, writable: bool = False) -> Dataset:
+        """Open a file, for `append` as well when it shall be ``writable``. Raises `DatasetUnreadable`."""
+        return await asyncio.to_thread(_open, path, limits or Limits(), writable=writable)
 
     @classmethod
     async def create(
@@ -85,6 +103,7 @@ class Dataset:
         spec: SampleSpec,
         *,
         limits: Limits | None = None,
+        writable: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Make the Luma sample at ``path``, replacing what is there, and open it.
@@ -93,7 +112,7 @@ class Dataset:
         """
         limits = limits or Limits()
         await _build_off_loop(path, namespace, spec, limits, on_progress)
-        return await cls.open(path, limits=limits)
+        return await cls.open(path, limits=limits, writable=writable)
 
     @classmethod
     async def open_or_create(
@@ -103,6 +122,7 @@ class Dataset:
         spec: SampleSpec,
         *,
         limits: Limits | None = None,
+        writable: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Open the file when it holds a sample of this namespace, size and seed; make it otherwise.
@@ -110,25 +130,51 @@ class Dataset:
         An existing file keeps the ``as_of`` with which it was made.
         """
         try:
-            dataset = await cls.open(path, limits=limits)
+            dataset = await cls.open(path, limits=limits, writable=writable)
         except DatasetUnreadable:
-            return await cls.create(path, namespace, spec, limits=limits, on_progress=on_progress)
+            return await cls.create(path, namespace, spec, limits=limits, writable=writable, on_progress=on_progress)
         if (dataset.namespace, dataset.spec.profiles, dataset.spec.seed) == (namespace, spec.profiles, spec.seed):
             return dataset
         await dataset.close()
-        return await cls.create(path, namespace, spec, limits=limits, on_progress=on_progress)
+        return await cls.create(path, namespace, spec, limits=limits, writable=writable, on_progress=on_progress)
 
     async def run(self, work: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run ``work`` with a connection of its own in a worker thread; stop it when the caller is cancelled.
 
-        Raises `EvaluationTimedOut` after ``timeout_s`` (default: that of the limits) and `EvaluationTooLarge`.
+        All its statements see the rows as they were when it began. Raises `EvaluationTimedOut` after ``timeout_s``
+        (default: that of the limits) and `EvaluationTooLarge`.
         """
+        return await self._run(self._workers, "BEGIN TRANSACTION READ ONLY", work, timeout_s)
+
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
+        """Write records that arrived, and return where each went. They are on disk, and seen by later queries, then.
+
+        Calls wait for each other, not for queries. Raises `InvalidRequest` for a record that cannot be kept; then none
+        of the batch is.
+        """
+
+        if not self.writable:
+            raise InternalError(f"{self.path.name} is open for reading only")
+
+        def work(connection: Connection) -> tuple[list[Placed], int]:
+            placed = arrivals.append(connection, self.namespace, records)
+            return placed, _count_profiles(connection)
+
+        placed, self._profiles = await self._run(self._writer, "BEGIN TRANSACTION", work, None)
+        return placed
+
+    async def _run(self, workers: Workers, begin: str, work: Callable[[Connection], T], timeout_s: float | None) -> T:
         timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
         connection = self._connection.cursor()
+
+        def in_transaction() -> T:
+            connection.execute(begin)
+            result = work(connection)
+            connection.execute("COMMIT")
+            return result
+
         try:
-            return await self._workers.run(
-                lambda: work(connection), interrupt=connection.interrupt, timeout_s=timeout_s
-            )
+            return await workers.run(in_transaction, interrupt=connection.interrupt, timeout_s=timeout_s)
         except TimeoutError as error:
             raise EvaluationTimedOut(
                 f"The query was stopped after {timeout_s:g} s.",
@@ -139,7 +185,7 @@ class Dataset:
                 f"The query needed more than {self.limits.memory_mb} MB.", hint="Narrow the rule."
             ) from error
         finally:
-            connection.close()
+            connection.close()  # an open transaction is rolled back
 
     async def close(self) -> None:
         """Wait for running queries and close the file."""
@@ -147,17 +193,18 @@ class Dataset:
 
     def _close(self) -> None:
         self._workers.close()
+        self._writer.close()
         self._connection.close()
 
 
 # Opening --------------------------------------------------------------------------------------------------------
 
 
-def _open(path: Path, limits: Limits) -> Dataset:
+def _open(path: Path, limits: Limits, *, writable: bool) -> Dataset:
     if not path.is_file():
         raise DatasetUnreadable(f"There is no data set at {path.name}.")
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=_config(limits.memory_mb, limits, path))
+        connection = duckdb.connect(str(path), read_only=not writable, config=_config(limits.memory_mb, limits, path))
     except duckdb.Error as error:
         raise DatasetUnreadable(f"The data set {path.name} cannot be opened.") from error
     try:
@@ -166,7 +213,7 @@ def _open(path: Path, limits: Limits) -> Dataset:
     except BaseException:
         connection.close()
         raise
-    return Dataset(path, connection, namespace, spec, limits)
+    return Dataset(path, connection, namespace, spec, limits, writable=writable)
 
 
 def _config(memory_mb: int, limits: Limits, path: Path) -> dict[str, Any]:
@@ -188,6 +235,11 @@ def _seal(connection: Connection) -> None:
         return
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _count_profiles(connection: Connection) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {model.PROFILES.table}").fetchone()  # noqa: S608
+    return int(row[0]) if row else 0
 
 
 def _read_description(connection: Connection, path: Path) -> tuple[str, SampleSpec]:
