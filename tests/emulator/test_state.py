@@ -39,7 +39,7 @@ async def state(tmp_path: Path) -> AsyncIterator[State]:
 
 
 async def test_the_file_syncs_every_commit_and_is_private(state: State, tmp_path: Path) -> None:
-    pragmas = await state.read(
+    pragmas = await state._database.read(
         lambda connection: [
             connection.execute(f"PRAGMA {one}").fetchone()[0] for one in ("synchronous", "journal_mode")
         ]
@@ -70,7 +70,7 @@ async def test_a_store_needs_an_owner(state: State, org_id: str, sandbox: str) -
 async def test_every_statement_about_rows_names_their_owner(state: State) -> None:
     """The lock behind the lock: whatever a store runs, both owner columns stand in it."""
     store, seen = state.store("a@AdobeOrg", "prod"), list[str]()
-    await state.read(lambda connection: connection.set_trace_callback(seen.append))
+    await state._database.read(lambda connection: connection.set_trace_callback(seen.append))
     await store.add_audience(_audience("2", "two"))
     await store.add_audience(_audience("1", "one"), uses=["2"])
     await store.audiences(AudienceQuery(BY_NAME, 0, 10, platform_only=True, methods=("batch",)))
@@ -87,7 +87,7 @@ async def test_every_statement_about_rows_names_their_owner(state: State) -> Non
     await store.membership("1")
     await store.delete_work("job", "w")
     await store.delete_audience("1")
-    await state.read(lambda connection: connection.set_trace_callback(None))
+    await state._database.read(lambda connection: connection.set_trace_callback(None))
     statements = [text for text in seen if not text.startswith(("BEGIN", "COMMIT"))]
     assert len(statements) > 20
     for text in statements:
