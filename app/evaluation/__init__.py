@@ -23,6 +23,7 @@ In the order in which an answer comes about:
     sampling    how many profiles an estimate reads and how sure it is
     documents   profiles as XDM documents
     engine      the face of the package: count, estimate, members, batches, single profiles
+    streaming   definitions evaluated as records arrive and as time passes
     errors      what can go wrong besides a wrong rule
 
 Values are exact unless they are called an estimate, and no module reads a clock: the instant of an evaluation and the
