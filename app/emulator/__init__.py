@@ -8,7 +8,9 @@ which a request walks:
     plumbing              size of bodies, trailing slashes, one log line for each request
     ims, tokens           the identity service and the tokens that it signs
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)
-    segment_definitions, audiences, estimates, segment_jobs, merge_policies, sandboxes, schema_registry
+    deeds                 what calls do: the permissions they need, and their names in the audit log
+    segment_definitions, audiences, estimates, segment_jobs, export_jobs, schedules, search, merge_policies, sandboxes,
+    access_control, audit_log, schema_registry
                           one file per resource; `documents` and `bulk` are what several of them share
     answers               JSON bodies and AEP's error bodies
     rules, schemas        rules checked against the organization's union schema

@@ -1,6 +1,6 @@
 """The access-control reference: which permissions there are, and what a caller may do with a kind of resource.
 
-Technical accounts of the emulator hold every permission; there is no administration of roles here.
+What a technical account holds stands in the organizations' file; there is no administration of roles here.
 """
 
 from __future__ import annotations
@@ -65,11 +65,16 @@ class AccessControl:
         asked = await call.json()
         if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
             raise InvalidRequest("The body must be a list of texts", hint='Send ["/resource-types/segments"].')
-        return json_answer({"policies": _policies(asked)})
+        return json_answer({"policies": _policies(asked, call.credential.held_permissions())})
 
 
-def _policies(asked: list[str]) -> dict[str, Any]:
-    by_name = {permission.api_name: grants for permission, grants in _GRANTS.items()}
+def _policies(asked: list[str], held: frozenset[Permission]) -> dict[str, Any]:
+    granted = {permission: grants for permission, grants in _GRANTS.items() if permission in held}
+    by_name = {permission.api_name: grants for permission, grants in granted.items()}
+    types = {
+        resource: [one for one in actions if any(one in grants.get(resource, ()) for grants in granted.values())]
+        for resource, actions in _RESOURCE_TYPES.items()
+    }
     policies: dict[str, Any] = {}
     for path in asked:
         resource = path.removeprefix(_RESOURCE_PATH)
@@ -77,5 +82,5 @@ def _policies(asked: list[str]) -> dict[str, Any]:
             for name, actions in by_name.get(path.removeprefix(_PERMISSION_PATH), {}).items():
                 policies[f"{_RESOURCE_PATH}{name}"] = list(actions)
         elif path.startswith(_RESOURCE_PATH) and resource in _RESOURCE_TYPES:
-            policies[path] = list(_RESOURCE_TYPES[resource])
+            policies[path] = types[resource]
     return policies

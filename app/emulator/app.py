@@ -25,6 +25,7 @@ from app.emulator import state as state_file
 from app.emulator.access_control import AccessControl
 from app.emulator.answers import json_answer
 from app.emulator.audiences import Audiences
+from app.emulator.audit_log import AuditLog
 from app.emulator.background import Background
 from app.emulator.clock import Clock, TimeSource
 from app.emulator.clock_control import ClockControl
@@ -148,6 +149,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources) -> list[Bas
         *Schedules(gate).routes(),
         *MergePolicies(gate).routes(),
         *AccessControl(gate).routes(),
+        *AuditLog(gate, clock).routes(),
         *Sandboxes(gate).routes(),
         *SchemaRegistry(gate).routes(),
     ]

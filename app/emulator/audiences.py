@@ -7,17 +7,21 @@ Adobe's machine-readable contract says.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.aep import errors as aep_errors
 from app.aep import ids, models, paging, paths, times
 from app.aep.errors import ErrorCode
 from app.aep.filters import parse_properties
+from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
+from app.emulator.audience_metrics import patch_metrics, read_metric_patch
 from app.emulator.bulk import bulk_answer
+from app.emulator.deeds import label_denial
 from app.emulator.documents import EXTERNAL_TYPE, PLATFORM_TYPE, audience_view, touched
 from app.emulator.gate import Call, Gate
 from app.emulator.json_patch import read_patch
@@ -44,15 +48,17 @@ class Audiences:
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
         guard = self._gate.guard
-        one = f"{paths.AUDIENCES}/{{id}}"
+        one, bulk_get = f"{paths.AUDIENCES}/{{id}}", paths.AUDIENCES_BULK_GET
+        metric_patch = guard(self._bulk_patch_metric, deed=deeds.SEGMENT_UPDATE)
         return [
-            Route(paths.AUDIENCES, guard(self._list), methods=["GET"]),
-            Route(paths.AUDIENCES, guard(self._create), methods=["POST"]),
-            Route(paths.AUDIENCES_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
-            Route(one, guard(self._get), methods=["GET"]),
-            Route(one, guard(self._put), methods=["PUT"]),
-            Route(one, guard(self._patch), methods=["PATCH"]),
-            Route(one, guard(self._delete), methods=["DELETE"]),
+            Route(paths.AUDIENCES, guard(self._list, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.AUDIENCES, guard(self._create, deed=deeds.SEGMENT_CREATE), methods=["POST"]),
+            Route(bulk_get, guard(self._bulk_get, any_body_type=True, deed=deeds.SEGMENT_READ), methods=["POST"]),
+            Route(paths.AUDIENCES_BULK_PATCH_METRIC, metric_patch, methods=["POST"]),
+            Route(one, guard(self._get, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(one, guard(self._put, deed=deeds.SEGMENT_UPDATE), methods=["PUT"]),
+            Route(one, guard(self._patch, deed=deeds.SEGMENT_UPDATE), methods=["PATCH"]),
+            Route(one, guard(self._delete, deed=deeds.SEGMENT_DELETE), methods=["DELETE"]),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -66,43 +72,67 @@ class Audiences:
             schema = document.get("schema", {}).get("name") or models.PROFILE_CLASS
             return (
                 schema == entity
+                and call.may_see(document)
                 and all(needle in (document.get(name) or "").lower() for name, needle in texts)
                 and all(wanted.matches(document) for wanted in properties)
             )
 
-        filtered = properties or texts or entity != models.PROFILE_CLASS
+        filtered = properties or texts or entity != models.PROFILE_CLASS or call.credential.labels is not None
         shown = AudienceQuery(request.sort, request.offset, request.limit, keep=keep if filtered else None)
         documents, total = await call.store.audiences(shown)
         repeated = [(name, value) for name, value in query.multi_items() if name not in _PAGING]
-        children = [audience_view(document) for document in documents]
+        children = await self._views(call, documents)
         return json_answer(paging.p2_body(children, total, request, path="/audiences", filters=repeated))
 
     async def _get(self, call: Call) -> Response:
-        return json_answer(audience_view(await _find(call)))
+        document = await _find(call)
+        call.check_labels(document, "READ")
+        return json_answer((await self._views(call, [document]))[0])
+
+    async def _views(self, call: Call, documents: Sequence[Document]) -> list[Document]:
+        """Return audiences as the service shows them, with their metrics when the query asks for them."""
+        views = [audience_view(document) for document in documents]
+        if not paging.boolean(call.request.query_params, "withMetrics"):
+            return views
+        metrics = await call.store.metrics([document["id"] for document in documents])
+        return [{**view, **metrics.get(view["id"], {})} for view in views]
 
     async def _bulk_get(self, call: Call) -> Response:
         async def find(identifiers: list[str]) -> dict[str, Any]:
             found = await call.store.audiences_by_id(identifiers)
-            return {identifier: audience_view(document) for identifier, document in found.items()}
+            return {
+                identifier: audience_view(document) if call.may_see(document) else _denied(call, document)
+                for identifier, document in found.items()
+            }
 
         return await bulk_answer(call, find)
+
+    async def _bulk_patch_metric(self, call: Call) -> Response:
+        patch = read_metric_patch(await call.json())
+        results = [await patch_metrics(call, patch, resource) for resource in patch.resources]
+        return json_answer({"resources": results}, 207)
 
     async def _create(self, call: Call) -> Response:
         body = _with_known_lifecycle(await call.json())
         if _is_external(body):
             models.read_model(models.ExternalAudienceCreate, body)
+            if not call.organization.external_audiences:
+                raise Refusal(
+                    403, "The organization may not have external audiences.", code=ErrorCode.EXTERNAL_NOT_ENABLED
+                )
             document = _new_external(call, body)
             await _add_external(call, document)
         else:
             models.read_model(models.PlatformAudienceCreate, body)
             document = await self._writer.create(call, body)
+        call.touches(document["id"], document["name"])
         return json_answer(audience_view(document), 201)
 
     async def _put(self, call: Call) -> Response:
         body = _with_known_lifecycle(await call.json())
         if not isinstance(body, Mapping):
             raise InvalidRequest("The body must be a JSON object")
-        stored = await _find(call)
+        stored = await _find_to_change(call)
         if stored["type"] == PLATFORM_TYPE:
             models.read_model(models.PlatformAudienceCreate, {**body, "type": PLATFORM_TYPE})
         else:
@@ -113,7 +143,7 @@ class Audiences:
 
     async def _patch(self, call: Call) -> Response:
         body = await call.json()
-        stored = await _find(call)
+        stored = await _find_to_change(call)
         platform = stored["type"] == PLATFORM_TYPE
         changes = read_patch(
             body,
@@ -131,6 +161,7 @@ class Audiences:
         return await self._write(call, stored, changes, replace=False)
 
     async def _delete(self, call: Call) -> Response:
+        await _find_to_change(call)
         try:
             await call.store.delete_audience(call.path("id"))
         except NotFound:
@@ -218,6 +249,18 @@ async def _find(call: Call) -> Document:
     if document is None:
         raise _not_found(call.path("id"))
     return document
+
+
+async def _find_to_change(call: Call) -> Document:
+    document = await _find(call)
+    call.touches(document["id"], document["name"])
+    call.check_labels(document, "WRITE")
+    return document
+
+
+def _denied(call: Call, document: Document) -> Document:
+    refusal = label_denial(call.organization.org_id, call.sandbox.name, document, "READ")
+    return aep_errors.item_error(403, str(refusal), request_id=call.request_id)
 
 
 def _not_found(identifier: str) -> Refusal:

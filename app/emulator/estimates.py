@@ -20,6 +20,7 @@ from app.aep import errors as aep_errors
 from app.aep import headers, models, paging, paths
 from app.aep.ids import PreviewId, decode_preview_id
 from app.aep.times import epoch_ms, from_epoch_ms
+from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.background import Background
 from app.emulator.clock import Clock
@@ -65,10 +66,10 @@ class Estimates:
         guard = self._gate.guard
         preview, estimate = f"{paths.PREVIEW}/{{id}}", f"{paths.ESTIMATE}/{{id}}"
         return [
-            Route(paths.PREVIEW, guard(self._create), methods=["POST"]),
-            Route(preview, guard(self._get_preview), methods=["GET"]),
-            Route(preview, guard(self._delete), methods=["DELETE"]),
-            Route(estimate, guard(self._get_estimate), methods=["GET"]),
+            Route(paths.PREVIEW, guard(self._create, deed=deeds.SEGMENT_PREVIEW), methods=["POST"]),
+            Route(preview, guard(self._get_preview, deed=deeds.SEGMENT_PREVIEW), methods=["GET"]),
+            Route(preview, guard(self._delete, deed=deeds.SEGMENT_PREVIEW), methods=["DELETE"]),
+            Route(estimate, guard(self._get_estimate, deed=deeds.SEGMENT_PREVIEW), methods=["GET"]),
         ]
 
     async def resume(self, place: Workplace) -> None:

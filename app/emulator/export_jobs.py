@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from app.aep import errors as aep_errors
 from app.aep import headers, models, paging, paths
+from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.export_job_work import KIND, ExportJobWork, ExportOrder
@@ -42,10 +43,10 @@ class ExportJobs:
         guard = self._gate.guard
         one = f"{paths.EXPORT_JOBS}/{{id}}"
         return [
-            Route(paths.EXPORT_JOBS, guard(self._list), methods=["GET"]),
-            Route(paths.EXPORT_JOBS, guard(self._create), methods=["POST"]),
-            Route(one, guard(self._get), methods=["GET"]),
-            Route(one, guard(self._cancel), methods=["DELETE"]),
+            Route(paths.EXPORT_JOBS, guard(self._list, deed=deeds.EXPORT_READ), methods=["GET"]),
+            Route(paths.EXPORT_JOBS, guard(self._create, deed=deeds.SEGMENT_EXPORT), methods=["POST"]),
+            Route(one, guard(self._get, deed=deeds.EXPORT_READ), methods=["GET"]),
+            Route(one, guard(self._cancel, deed=deeds.EXPORT_CANCEL), methods=["DELETE"]),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -78,6 +79,8 @@ class ExportJobs:
         request = _read_request(call, await call.json())
         wanted = request.get("filter", {}).get("segments", [])
         definitions = await _definitions(call, [one["segmentId"] for one in wanted])
+        for definition in definitions:
+            call.touches(definition["id"], definition["name"])
         segments_first = request.get("evaluationInfo", {}).get("segmentation", False)
         order = ExportOrder(
             request=request,

@@ -6,9 +6,9 @@ sandbox of the header, so a handler has no way to reach another organization.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import structlog
 from starlette.requests import Request
@@ -18,9 +18,11 @@ from app.aep import errors as aep_errors
 from app.aep import headers
 from app.aep.errors import GatewayFault
 from app.aep.times import epoch_ms
+from app.emulator import audit_trail
 from app.emulator.answers import Refusal, error_answer, json_answer, read_json
 from app.emulator.clock import Clock
-from app.emulator.organizations import EmulatedSandbox, Organization, Organizations
+from app.emulator.deeds import Asset, Deed, check_permissions, label_denial, missing_labels
+from app.emulator.organizations import Credential, EmulatedSandbox, Organization, Organizations
 from app.emulator.state import State, Store
 from app.emulator.tokens import Token, TokenOffice
 from app.errors import InternalError
@@ -34,11 +36,13 @@ class Call:
 
     request: Request
     organization: Organization
+    credential: Credential
     token: Token
     request_id: str
     now_ms: int
     _sandbox: EmulatedSandbox | None
     _store: Store | None
+    assets: list[Asset] = field(default_factory=list)
 
     @property
     def sandbox(self) -> EmulatedSandbox:
@@ -63,6 +67,19 @@ class Call:
         """Return a parameter of the path."""
         return str(self.request.path_params[name])
 
+    def touches(self, identifier: str, name: str = "") -> None:
+        """Tell the audit log what this call acts on."""
+        self.assets.append(Asset(identifier, name))
+
+    def may_see(self, document: Mapping[str, Any]) -> bool:
+        """Tell whether the caller's roles hold the labels of an audience."""
+        return not missing_labels(document, self.credential.labels)
+
+    def check_labels(self, document: Mapping[str, Any], action: Literal["READ", "WRITE"]) -> None:
+        """Raises Refusal when the caller's roles do not hold the labels of an audience."""
+        if not self.may_see(document):
+            raise label_denial(self.organization.org_id, self.sandbox.name, document, action)
+
     async def json(self) -> Any:
         """Read the body. Raises InvalidRequest when it is no JSON."""
         return await read_json(self.request)
@@ -74,6 +91,7 @@ def place_members(organization: Organization, sandbox: EmulatedSandbox) -> dict[
 
 
 Handler = Callable[[Call], Awaitable[Response]]
+_Caller = tuple[Token, Organization, Credential]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -86,11 +104,14 @@ class Gate:
         self._state = state
         self._clock = clock
 
-    def guard(self, handler: Handler, *, any_body_type: bool = False, in_sandbox: bool = True) -> Endpoint:
+    def guard(
+        self, handler: Handler, *, any_body_type: bool = False, in_sandbox: bool = True, deed: Deed | None = None
+    ) -> Endpoint:
         """Return the endpoint for a handler.
 
         ``any_body_type`` admits JSON bodies that do not call themselves JSON: Adobe's own request collection sends
-        some calls as ``text/plain``. ``in_sandbox=False`` is for calls that concern the whole organization.
+        some calls as ``text/plain``. ``in_sandbox=False`` is for calls that concern the whole organization. The
+        ``deed`` says which permissions the call needs and how the audit log tells it.
         """
 
         async def endpoint(request: Request) -> Response:
@@ -98,7 +119,7 @@ class Gate:
             structlog.contextvars.bind_contextvars(request_id=request_id)
             try:
                 admitted = self._admit(request, request_id, any_body_type, in_sandbox)
-                answer = await handler(admitted) if isinstance(admitted, Call) else admitted
+                answer = admitted if isinstance(admitted, Response) else await _answer(handler, admitted, deed)
             except Exception as exc:  # noqa: BLE001 - the one place where every fault becomes an answer
                 answer = error_answer(exc, request_id)
             answer.headers[headers.REQUEST_ID] = request_id
@@ -110,7 +131,7 @@ class Gate:
         caller = self._caller(request)
         if isinstance(caller, GatewayFault):
             return json_answer(caller.body(), caller.status)
-        token, organization = caller
+        token, organization, credential = caller
         if request.method in _BODY_METHODS and not any_body_type and not headers.is_json(_content_type(request)):
             return json_answer(aep_errors.content_type_body(), 400)
         sandbox = store = None
@@ -123,9 +144,10 @@ class Gate:
                 raise Refusal(404, f"The sandbox {name} is not found. Use an active sandbox of the organization.")
             store = self._state.store(organization.org_id, sandbox.name)
         structlog.contextvars.bind_contextvars(org_id=organization.org_id, sandbox=sandbox.name if sandbox else None)
-        return Call(request, organization, token, request_id, epoch_ms(self._clock.now()), sandbox, store)
+        now_ms = epoch_ms(self._clock.now())
+        return Call(request, organization, credential, token, request_id, now_ms, sandbox, store)
 
-    def _caller(self, request: Request) -> tuple[Token, Organization] | GatewayFault:
+    def _caller(self, request: Request) -> _Caller | GatewayFault:
         given = request.headers
         if not given.get(headers.AUTHORIZATION, "").strip():
             return aep_errors.TOKEN_MISSING
@@ -137,15 +159,50 @@ class Gate:
             return aep_errors.API_KEY_INVALID if api_key else aep_errors.API_KEY_MISSING
         return self._entitled(token, given.get(headers.IMS_ORG, "").strip())
 
-    def _entitled(self, token: Token, org_id: str) -> tuple[Token, Organization] | GatewayFault:
+    def _entitled(self, token: Token, org_id: str) -> _Caller | GatewayFault:
         if not org_id:
             return aep_errors.ORG_MISSING
         if not headers.is_org_id(org_id):
             return aep_errors.ORG_MALFORMED
-        organization = self._organizations.get(org_id)
-        if organization is None or token.org_id != org_id:
+        # A client that was taken out of the organizations' file has no rights any more.
+        known = self._organizations.client(token.client_id)
+        if known is None or known[0].org_id != org_id or token.org_id != org_id:
             return aep_errors.ORG_NOT_ENTITLED
-        return token, organization
+        organization, credential = known
+        return token, organization, credential
+
+
+async def _answer(handler: Handler, call: Call, deed: Deed | None) -> Response:
+    """Check the permissions, answer, and record what was decided and what came of it."""
+    denied = False
+    try:
+        if deed is not None:
+            check_permissions(deed, call.credential.held_permissions())
+        answer = await handler(call)
+    except Exception as exc:  # noqa: BLE001 - it is answered, and the log tells that it failed
+        denied = isinstance(exc, Refusal) and exc.status == 403
+        answer = error_answer(exc, call.request_id)
+    if deed is not None and (deed.action or denied):
+        await _record(call, deed, denied, "" if answer.status_code < 400 else str(answer.status_code))
+    return answer
+
+
+async def _record(call: Call, deed: Deed, denied: bool, failure: str) -> None:
+    if not call.assets and "id" in call.request.path_params:
+        call.touches(call.path("id"))
+    await audit_trail.record(
+        call.store,
+        call.organization,
+        call.sandbox,
+        deed,
+        at_ms=call.now_ms,
+        request_id=call.request_id,
+        user=call.token.user_id,
+        address=call.request.client.host if call.request.client else None,
+        assets=call.assets,
+        denied=denied,
+        failure=failure,
+    )
 
 
 def _content_type(request: Request) -> str | None:

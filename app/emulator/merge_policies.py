@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.aep import models, paging, paths
+from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.gate import Call, Gate
 
@@ -49,8 +50,12 @@ class MergePolicies:
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
         return [
-            Route(paths.MERGE_POLICIES, self._gate.guard(self._list), methods=["GET"]),
-            Route(f"{paths.MERGE_POLICIES}/{{id}}", self._gate.guard(self._get), methods=["GET"]),
+            Route(paths.MERGE_POLICIES, self._gate.guard(self._list, deed=deeds.MERGE_POLICY_READ), methods=["GET"]),
+            Route(
+                f"{paths.MERGE_POLICIES}/{{id}}",
+                self._gate.guard(self._get, deed=deeds.MERGE_POLICY_READ),
+                methods=["GET"],
+            ),
         ]
 
     async def _list(self, call: Call) -> Response:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from app.context.permissions import Permission, with_implied
 from app.emulator.private_files import write_private
 from app.errors import InternalError
 
@@ -49,16 +50,26 @@ class EmulatedSandbox:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A technical account of an organization and the client that acts as it."""
+    """A technical account of an organization and the client that acts as it.
+
+    ``permissions`` are those of its product profiles by Adobe's names (``View Segments``), ``labels`` the data usage
+    labels that its roles hold (``core/C1``). None, the default of both, means all.
+    """
 
     client_id: str
     client_secret: str
     technical_account_id: str
     scopes: tuple[str, ...]
+    permissions: tuple[Permission, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         """Leave the secret out of tracebacks and logs."""
         return f"Credential(client_id={self.client_id!r})"
+
+    def held_permissions(self) -> frozenset[Permission]:
+        """Return the permissions of the account, with those that they include."""
+        return with_implied(Permission if self.permissions is None else self.permissions)
 
     def has_secret(self, secret: str) -> bool:
         """Compare a secret in constant time."""
@@ -67,7 +78,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """One Adobe organization. ``namespace`` is the tenant namespace of its schemas, ``seed`` that of its sample."""
+    """One Adobe organization. ``namespace`` is the tenant namespace of its schemas, ``seed`` that of its sample.
+
+    ``external_audiences`` tells whether it may have audiences that were made elsewhere.
+    """
 
     slug: str
     org_id: str
@@ -76,6 +90,7 @@ class Organization:
     sandboxes: tuple[EmulatedSandbox, ...]
     credentials: tuple[Credential, ...]
     seed: int
+    external_audiences: bool = True
 
     def sandbox(self, name: str) -> EmulatedSandbox | None:
         """Return the sandbox of this name, if the organization has one."""

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from app.aep import headers, models, paging, paths, times
 from app.aep.quartz import Quartz, parse_quartz
+from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
 from app.emulator.clock import Clock, Jump
 from app.emulator.export_job_work import ExportJobWork, ExportOrder
@@ -51,11 +52,11 @@ class Schedules:
         guard = self._gate.guard
         one = f"{paths.SCHEDULES}/{{id}}"
         return [
-            Route(paths.SCHEDULES, guard(self._list), methods=["GET"]),
-            Route(paths.SCHEDULES, guard(self._create), methods=["POST"]),
-            Route(one, guard(self._get), methods=["GET"]),
-            Route(one, guard(self._patch, any_body_type=True), methods=["PATCH"]),
-            Route(one, guard(self._delete), methods=["DELETE"]),
+            Route(paths.SCHEDULES, guard(self._list, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.SCHEDULES, guard(self._create, deed=deeds.SCHEDULE_CREATE), methods=["POST"]),
+            Route(one, guard(self._get, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(one, guard(self._patch, any_body_type=True, deed=deeds.SCHEDULE_UPDATE), methods=["PATCH"]),
+            Route(one, guard(self._delete, deed=deeds.SCHEDULE_DELETE), methods=["DELETE"]),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -67,6 +68,7 @@ class Schedules:
     async def _create(self, call: Call) -> Response:
         document = _new_schedule(call, await call.json())
         await call.store.add_work(KIND, document["id"], document["state"], document, now_ms=call.now_ms)
+        call.touches(document["id"], document["name"])
         location = paths.resource(paths.SCHEDULES, document["id"])
         return json_answer(_view(document), extra={headers.LOCATION: location})
 

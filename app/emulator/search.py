@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.aep import headers, paging, paths
+from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.gate import Call, Gate
 from app.emulator.state import AudienceQuery
@@ -39,9 +40,9 @@ class Search:
         """Return the paths of this resource."""
         guard = self._gate.guard
         return [
-            Route(paths.SEARCH_NAMESPACES, guard(self._namespaces), methods=["GET"]),
-            Route(paths.SEARCH_ENTITIES, guard(self._entities), methods=["GET"]),
-            Route(paths.SEARCH_TAXONOMY, guard(self._taxonomy), methods=["GET"]),
+            Route(paths.SEARCH_NAMESPACES, guard(self._namespaces, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.SEARCH_ENTITIES, guard(self._entities, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.SEARCH_TAXONOMY, guard(self._taxonomy, deed=deeds.SEGMENT_READ), methods=["GET"]),
         ]
 
     async def _namespaces(self, call: Call) -> Response:
@@ -116,7 +117,9 @@ def _required(call: Call, name: str) -> str:
 
 
 async def _matching(call: Call, text_query: Query) -> list[Document]:
-    everything = AudienceQuery(_BY_NAME, 0, 1_000_000, keep=lambda document: text_query(_words(document)))
+    everything = AudienceQuery(
+        _BY_NAME, 0, 1_000_000, keep=lambda document: call.may_see(document) and text_query(_words(document))
+    )
     return (await call.store.audiences(everything))[0]
 
 

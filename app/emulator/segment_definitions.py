@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from app.aep import errors as aep_errors
 from app.aep import headers, models, paging, paths
+from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.bulk import bulk_answer
 from app.emulator.documents import PLATFORM_TYPE, definition_view
@@ -37,21 +38,23 @@ class SegmentDefinitions:
         """Return the paths of this resource."""
         guard = self._gate.guard
         one = f"{paths.SEGMENT_DEFINITIONS}/{{id}}"
+        bulk_get, conversion = paths.SEGMENT_DEFINITIONS_BULK_GET, paths.SEGMENT_CONVERSION
         return [
-            Route(paths.SEGMENT_DEFINITIONS, guard(self._list), methods=["GET"]),
-            Route(paths.SEGMENT_DEFINITIONS, guard(self._create), methods=["POST"]),
-            Route(paths.SEGMENT_DEFINITIONS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
-            Route(one, guard(self._get), methods=["GET"]),
-            Route(one, guard(self._patch), methods=["PATCH"]),
-            Route(one, guard(self._delete), methods=["DELETE"]),
-            Route(paths.SEGMENT_CONVERSION, guard(self._convert, any_body_type=True), methods=["POST"]),
+            Route(paths.SEGMENT_DEFINITIONS, guard(self._list, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.SEGMENT_DEFINITIONS, guard(self._create, deed=deeds.SEGMENT_CREATE), methods=["POST"]),
+            Route(bulk_get, guard(self._bulk_get, any_body_type=True, deed=deeds.SEGMENT_READ), methods=["POST"]),
+            Route(one, guard(self._get, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(one, guard(self._patch, deed=deeds.SEGMENT_UPDATE), methods=["PATCH"]),
+            Route(one, guard(self._delete, deed=deeds.SEGMENT_DELETE), methods=["DELETE"]),
+            Route(conversion, guard(self._convert, any_body_type=True, deed=deeds.SEGMENT_CONVERT), methods=["POST"]),
         ]
 
     async def _list(self, call: Call) -> Response:
         query = call.request.query_params
         request = paging.parse_p1(query, sortable=AUDIENCE_SORTABLE)
         methods = _wanted_methods(query)
-        shown = AudienceQuery(request.sort, request.offset, request.limit, platform_only=True, methods=methods)
+        keep = None if call.credential.labels is None else call.may_see
+        shown = AudienceQuery(request.sort, request.offset, request.limit, True, methods, keep)
         documents, total = await call.store.audiences(shown)
         return json_answer(paging.p1_body([definition_view(document) for document in documents], total, request))
 
@@ -59,23 +62,32 @@ class SegmentDefinitions:
         body = await call.json()
         models.read_model(models.SegmentDefinitionCreate, body)
         body = models.with_current_words(body)
-        return _answer(await self._writer.create(call, body))
+        document = await self._writer.create(call, body)
+        call.touches(document["id"], document["name"])
+        return _answer(document)
 
     async def _get(self, call: Call) -> Response:
-        return json_answer(definition_view(await _definition(call)))
+        document = await _definition(call)
+        call.check_labels(document, "READ")
+        return json_answer(definition_view(document))
 
     async def _patch(self, call: Call) -> Response:
         body = await call.json()
         models.read_model(models.SegmentDefinitionPatch, body)
         body = models.with_current_words(body)
         stored = await _definition(call)
+        call.touches(stored["id"], stored["name"])
+        call.check_labels(stored, "WRITE")
         try:
             return _answer(await self._writer.change(call, stored["id"], body))
         except NotFound:
             raise _not_found(stored["id"]) from None
 
     async def _delete(self, call: Call) -> Response:
-        identifier = call.path("id")
+        stored = await _definition(call)
+        identifier = stored["id"]
+        call.touches(identifier, stored["name"])
+        call.check_labels(stored, "WRITE")
         try:
             await call.store.delete_audience(identifier, platform_only=True)
         except NotFound:

@@ -159,7 +159,11 @@ class SegmentJobWork:
         members = {
             segment_id: result.to_store(job_id, now_ms, before[segment_id]) for segment_id, result in results.items()
         }
-        await place.store.finish_job(KIND, job_id, change, members, now_ms=now_ms)
+        metrics = {
+            segment_id: _metric(place, job_id, segment_id, result, statuses[segment_id], now_ms)
+            for segment_id, result in results.items()
+        }
+        await place.store.finish_job(KIND, job_id, change, members, metrics, now_ms=now_ms)
 
     def _ended(self, document: Document, status: str) -> Document:
         now_ms = self._now_ms()
@@ -252,6 +256,25 @@ def _counters(
         "segmentedProfileByNamespaceCounter": {one: dict(result.by_namespace) for one, result in results.items()},
         "segmentedProfileByStatusCounter": dict(statuses),
         "totalProfilesByMergePolicy": dict.fromkeys(sorted(policies), total_profiles),
+    }
+
+
+def _metric(
+    place: Workplace, job_id: str, segment_id: str, result: Evaluation, statuses: Mapping[str, int], now_ms: int
+) -> Document:
+    """Return what the audience list shows of a job's result when it is asked for metrics."""
+    return {
+        **place.members(),
+        "jobId": job_id,
+        "type": "batch_segmentation",
+        "id": segment_id,
+        "data": {
+            "totalProfiles": result.count,
+            "totalProfilesByNamespace": dict(result.by_namespace),
+            "totalProfilesByStatus": dict(statuses),
+        },
+        "createEpoch": now_ms // 1000,
+        "updateEpoch": now_ms // 1000,
     }
 
 

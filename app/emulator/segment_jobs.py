@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from app.aep import paging, paths
 from app.aep.filters import PropertyFilter, parse_properties
+from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
 from app.emulator.bulk import bulk_answer
 from app.emulator.gate import Call, Gate
@@ -46,13 +47,13 @@ class SegmentJobs:
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
         guard = self._gate.guard
-        one = f"{paths.SEGMENT_JOBS}/{{id}}"
+        one, bulk_get = f"{paths.SEGMENT_JOBS}/{{id}}", paths.SEGMENT_JOBS_BULK_GET
         return [
-            Route(paths.SEGMENT_JOBS, guard(self._list), methods=["GET"]),
-            Route(paths.SEGMENT_JOBS, guard(self._create), methods=["POST"]),
-            Route(paths.SEGMENT_JOBS_BULK_GET, guard(self._bulk_get, any_body_type=True), methods=["POST"]),
-            Route(one, guard(self._get), methods=["GET"]),
-            Route(one, guard(self._cancel), methods=["DELETE"]),
+            Route(paths.SEGMENT_JOBS, guard(self._list, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(paths.SEGMENT_JOBS, guard(self._create, deed=deeds.SEGMENT_EVALUATE), methods=["POST"]),
+            Route(bulk_get, guard(self._bulk_get, any_body_type=True, deed=deeds.SEGMENT_READ), methods=["POST"]),
+            Route(one, guard(self._get, deed=deeds.SEGMENT_READ), methods=["GET"]),
+            Route(one, guard(self._cancel, deed=deeds.JOB_CANCEL), methods=["DELETE"]),
         ]
 
     async def _list(self, call: Call) -> Response:
@@ -73,6 +74,8 @@ class SegmentJobs:
     async def _create(self, call: Call) -> Response:
         ids = _asked_segments(await call.json())
         definitions = await evaluable_definitions(call.store, ids)
+        for definition in definitions if ids != [ALL_SEGMENTS] else []:
+            call.touches(definition["id"], definition["name"])
         unfinished = await call.store.works_in_state(KIND, UNFINISHED)
         if len(unfinished) >= self._max_unfinished:
             raise Refusal(429, f"{len(unfinished)} segment jobs are unfinished. Wait until some have ended.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -169,3 +170,14 @@ def start(state_folder: Path) -> Start:
 async def emulator(start: Start) -> AsyncIterator[Emulator]:
     async with start() as running_emulator:
         yield running_emulator
+
+
+def configure(state_folder: Path, organization: int = LUMA, **credential: Any) -> None:
+    """Change the first credential of an organization in the file that the next start reads."""
+    path = state_folder / organizations.FILE_NAME
+    document = json.loads(path.read_bytes())
+    owner = document[organization]
+    for name, value in credential.items():
+        target = owner["credentials"][0] if name in owner["credentials"][0] else owner
+        target[name] = value
+    path.write_text(json.dumps(document))

@@ -83,7 +83,14 @@ async def test_every_statement_about_rows_names_their_owner(state: State) -> Non
     await store.works_in_state("job", ["NEW"])
     await store.change_work("job", "w", lambda stored: stored, state_member="status", now_ms=2)
     membership = StoredMembership("w", 1, 0, b"", b"")
-    await store.finish_job("job", "w", lambda stored: {**stored, "status": "DONE"}, {"1": membership}, now_ms=3)
+    await store.finish_job(
+        "job", "w", lambda stored: {**stored, "status": "DONE"}, {"1": membership}, {"1": {}}, now_ms=3
+    )
+    await store.set_metrics("recordMetrics", {"1": {}})
+    await store.metrics(["1"])
+    await store.audiences_by_key("aam", ["1"])
+    await store.add_audit_event({}, at_ms=1, keep_from_ms=0)
+    await store.audit_events(from_ms=0, to_ms=2)
     await store.membership("1")
     await store.delete_work("job", "w")
     await store.delete_audience("1")
@@ -168,9 +175,10 @@ async def test_memberships_of_deleted_segments_are_not_kept(state: State) -> Non
         "w",
         lambda stored: {**stored, "status": "DONE"},
         {"gone": StoredMembership("w", 1, 8, b"x", b"")},
+        {"gone": {"data": {}}},
         now_ms=2,
     )
-    assert await store.membership("gone") is None
+    assert (await store.membership("gone"), await store.metrics(["gone"])) == (None, {})
 
 
 async def test_revoked_tokens_are_forgotten_when_they_are_over(state: State) -> None:
@@ -184,7 +192,8 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) 
     await state.revoke_token("kept", 10, 0)
     state.close()
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        connection.execute("DROP TABLE setting")
+        for table in ("setting", "audit_event", "audience_metric"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     state = State(tmp_path / FILE_NAME)

@@ -8,7 +8,7 @@ All statements run on one thread of their own, in the order in which they were a
 and no sync to disk holds up the event loop.
 
     database, sandbox_rows       the file, and what every table of a sandbox has in common
-    audiences, works, memberships    one module for each kind of row
+    audiences, metrics, works, memberships, audit_events    one module for each kind of row
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from app.emulator.state.audiences import AUDIENCE_SORTABLE, MAX_USE_DEPTH, AudienceQuery
+from app.emulator.state.audit_events import AuditRows
 from app.emulator.state.database import Database, Document
 from app.emulator.state.memberships import MembershipRows, StoredMembership
+from app.emulator.state.metrics import MetricKind
 from app.emulator.state.works import WORK_SORTABLE, WorkQuery
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "WORK_SORTABLE",
     "AudienceQuery",
     "Document",
+    "MetricKind",
     "State",
     "Store",
     "StoredMembership",
@@ -38,7 +41,7 @@ __all__ = [
 FILE_NAME: Final = "emulator.sqlite3"
 
 
-class Store(MembershipRows):
+class Store(MembershipRows, AuditRows):
     """Everything of one (organization, sandbox)."""
 
 

@@ -75,6 +75,21 @@ class AudienceRows(SandboxRows):
 
         return await self._database.read(read)
 
+    async def audiences_by_key(self, namespace: str, audience_ids: Sequence[str]) -> dict[str, str]:
+        """Return the ids of audiences that their maker calls so, by that name. A platform's own is called by its id."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, str]:
+            marks = ",".join("?" * len(audience_ids))
+            keys = {_external_key(namespace, one): one for one in audience_ids}
+            rows = connection.execute(
+                f"SELECT id, external_key FROM audience WHERE org_id = ? AND sandbox = ? "  # noqa: S608
+                f"AND (external_key IN ({marks}) OR (platform AND id IN ({marks}) AND ? = 'AEPSegments'))",
+                (*self._owner, *keys, *audience_ids, namespace),
+            ).fetchall()
+            return {row[0] if row[1] is None else keys[row[1]]: row[0] for row in rows}
+
+        return await self._database.read(read)
+
     async def audiences(self, query: AudienceQuery) -> tuple[list[Document], int]:
         """Return a page of audiences and the number of all that the query shows."""
         where, parameters = self._audience_conditions(query)
@@ -137,6 +152,7 @@ class AudienceRows(SandboxRows):
             connection.execute("DELETE FROM audience WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             connection.execute("DELETE FROM dependency WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             connection.execute("DELETE FROM membership WHERE org_id = ? AND sandbox = ? AND segment_id = ?", owned)
+            connection.execute("DELETE FROM audience_metric WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             return stored
 
         return await self._database.write(write)
@@ -151,8 +167,7 @@ class AudienceRows(SandboxRows):
         platform = document["type"] == "SegmentDefinition"
         methods = document.get("evaluationInfo") or {}
         method = next((name for name, switch in methods.items() if switch["enabled"]), None)
-        # Characters that no namespace holds keep two different pairs from having one key.
-        external_key = None if platform else f"{document['namespace']}\x1f{document['audienceId']}"
+        external_key = None if platform else _external_key(document["namespace"], document["audienceId"])
         row = (platform, document["name"], method, document["creationTime"], document["updateTime"])
         try:
             connection.execute(
@@ -221,3 +236,8 @@ class AudienceRows(SandboxRows):
             conditions.append(f"method IN ({','.join('?' * len(query.methods))})")
             parameters.extend(query.methods)
         return " AND ".join(conditions), tuple(parameters)
+
+
+def _external_key(namespace: str, audience_id: str) -> str:
+    # A character that no namespace holds keeps two different pairs from having one key.
+    return f"{namespace}\x1f{audience_id}"

@@ -47,9 +47,22 @@ CREATE TABLE membership (
 CREATE TABLE revoked_token (token_id TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 _SETTINGS: Final = "CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_AUDIT_EVENTS: Final = """
+CREATE TABLE audit_event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    org_id TEXT NOT NULL, sandbox TEXT NOT NULL, at_ms INTEGER NOT NULL, document BLOB NOT NULL
+);
+CREATE INDEX audit_event_time ON audit_event (org_id, sandbox, at_ms);
+"""
+_METRICS: Final = """
+CREATE TABLE audience_metric (
+    org_id TEXT NOT NULL, sandbox TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, document BLOB NOT NULL,
+    PRIMARY KEY (org_id, sandbox, id, kind)
+) WITHOUT ROWID
+"""
 
 # In the order in which releases added them. A file says how many it has had; the others are run when it is opened.
-_SCRIPTS: Final = (_SCHEMA, _SETTINGS)
+_SCRIPTS: Final = (_SCHEMA, _SETTINGS, _AUDIT_EVENTS, _METRICS)
 
 
 class Database:

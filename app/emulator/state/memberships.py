@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.emulator.state.audiences import AudienceRows
 from app.emulator.state.database import Change, Document
+from app.emulator.state.metrics import MetricRows
 from app.emulator.state.works import WorkRows
 
 
@@ -25,7 +25,7 @@ class StoredMembership:
     former: bytes = field(repr=False)
 
 
-class MembershipRows(AudienceRows, WorkRows):
+class MembershipRows(MetricRows, WorkRows):
     """The memberships of one sandbox; they end with their job, and go with their audience."""
 
     async def membership(self, segment_id: str) -> StoredMembership | None:
@@ -42,9 +42,16 @@ class MembershipRows(AudienceRows, WorkRows):
         return await self._database.read(read)
 
     async def finish_job(
-        self, kind: str, job_id: str, change: Change, memberships: Mapping[str, StoredMembership], *, now_ms: int
+        self,
+        kind: str,
+        job_id: str,
+        change: Change,
+        memberships: Mapping[str, StoredMembership],
+        metrics: Mapping[str, Document],
+        *,
+        now_ms: int,
     ) -> Document:
-        """End a job by ``change`` and keep who qualified, at once. Segments deleted meanwhile are skipped."""
+        """End a job by ``change``, and keep who qualified and how many, at once. Deleted segments are skipped."""
 
         def write(connection: sqlite3.Connection) -> Document:
             changed = self._change_work(connection, kind, job_id, change, "status", now_ms)
@@ -58,6 +65,7 @@ class MembershipRows(AudienceRows, WorkRows):
                             *(membership.profiles, membership.members, membership.former),
                         ),
                     )
+            self._set_metrics(connection, "metrics", metrics)
             return changed
 
         return await self._database.write(write)
