@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from pyroaring import BitMap
 
 from app.aep import times
 from app.emulator.answers import Refusal
 from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.export_files import ExportFile, batch_path, selected, selected_events
+from app.emulator.populations import Evaluation
 from app.emulator.rules import RuleBook
 from app.emulator.workplaces import Workplace
 from app.errors import NotFound, PublicError
-from app.evaluation.membership import Membership
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class _Batch:
     """Profiles that are written into one file. ``members`` of None means everybody."""
 
     file: ExportFile
-    members: Membership | None
+    members: BitMap | None
 
     def holds(self, number: int) -> bool:
         return self.members is None or number in self.members
@@ -121,32 +122,23 @@ class ExportJobWork:
     async def _batches(self, place: Workplace, document: Mapping[str, Any]) -> list[_Batch]:
         destination = document["destination"]
         wanted = document.get("filter", {}).get("segments")
-        memberships = [await self._membership(place, document, one) for one in wanted or []]
+        fresh = await self._evaluate(place, document)
+        members = [await asyncio.to_thread(_members, place, one, fresh) for one in wanted or []]
         if "batches" in destination:
             return [
-                _Batch(self._file(place, destination, batch["batchId"]), members)
-                for batch, members in zip(destination["batches"], memberships, strict=True)
+                _Batch(self._file(place, destination, batch["batchId"]), found)
+                for batch, found in zip(destination["batches"], members, strict=True)
             ]
         # No filter means everybody; a filter of which nothing is left (a schedule's segments may be gone) nobody.
-        members = None if wanted is None else _union(place.population.total_profiles, memberships)
-        return [_Batch(self._file(place, destination, destination["batchId"]), members)]
+        union = None if wanted is None else BitMap.union(BitMap(), *members)
+        return [_Batch(self._file(place, destination, destination["batchId"]), union)]
 
-    async def _membership(self, place: Workplace, job: Mapping[str, Any], wanted: Mapping[str, Any]) -> Membership:
-        """Return who of a segment has one of the wanted statuses."""
-        segment_id, statuses = wanted["segmentId"], set(wanted["status"])
-        total = place.population.total_profiles
-        stored = await place.store.membership(segment_id)
-        fits = stored is not None and stored.profiles == total
-        realized = int.from_bytes(stored.members, "big") if stored and fits else 0
-        former = int.from_bytes(stored.former, "big") if stored and fits else 0
-        if segment_id in job["_rules"]:
-            rule = self._rules.parse_expression(place.organization, job["_rules"][segment_id])
-            result = await place.population.evaluate(rule, times.from_epoch_ms(job["creationTime"]))
-            former = (former | realized) & ~result.members.bits
-            realized = result.members.bits
-        # `existing` is the older word for those who are still in.
-        bits = (realized if statuses & {"realized", "existing"} else 0) | (former if "exited" in statuses else 0)
-        return Membership(total, bits)
+    async def _evaluate(self, place: Workplace, job: Mapping[str, Any]) -> Mapping[str, Evaluation]:
+        """Return the members, as they are now, of the segments that are evaluated before the export."""
+        if not job["_rules"]:
+            return {}
+        rules = {one: self._rules.parse_expression(place.organization, text) for one, text in job["_rules"].items()}
+        return await place.population.evaluate(rules, times.from_epoch_ms(job["creationTime"]))
 
     def _file(self, place: Workplace, destination: Mapping[str, Any], batch_id: str) -> ExportFile:
         owner = (place.store.org_id, place.store.sandbox)
@@ -269,11 +261,19 @@ def _namespaces(profiles: Mapping[int, Mapping[str, Any]], batches: list[_Batch]
     return found
 
 
-def _union(profiles: int, memberships: list[Membership]) -> Membership:
-    bits = 0
-    for one in memberships:
-        bits |= one.bits
-    return Membership(profiles, bits)
+def _members(place: Workplace, wanted: Mapping[str, Any], fresh: Mapping[str, Evaluation]) -> BitMap:
+    """Return who of a segment has one of the wanted statuses."""
+    stored = place.population.memberships.members(wanted["segmentId"])
+    realized, exited = stored.realized, stored.exited
+    if wanted["segmentId"] in fresh:
+        exited |= realized
+        realized = fresh[wanted["segmentId"]].members
+        exited -= realized
+    # `existing` is the older word for those who are still in.
+    statuses = set(wanted["status"])
+    return (realized if statuses & {"realized", "existing"} else BitMap()) | (
+        exited if "exited" in statuses else BitMap()
+    )
 
 
 def _span(start_ms: int, end_ms: int) -> dict[str, int]:

@@ -6,28 +6,33 @@ query.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from pyroaring import BitMap
+
 from app.emulator.clock import Clock
 from app.emulator.organizations import EmulatedSandbox, Organization, Organizations
 from app.emulator.rules import Rule
 from app.emulator.settings import EmulatorSettings
-from app.emulator.state import StoredMembership
 from app.errors import InternalError
 from app.evaluation import documents
+from app.evaluation.batch.job import OnProgress
 from app.evaluation.dataset import Dataset
 from app.evaluation.dataset import Progress as BuildProgress
 from app.evaluation.engine import Engine, Estimate
 from app.evaluation.luma import SampleSpec
-from app.evaluation.membership import Membership
+from app.evaluation.memberships import Memberships, Replaced
+from app.evaluation.selection import Counts
 
 Progress = Callable[[str, float], None]
 """Told what is being made, and the share of it that is done, 0 to 1."""
 
 FOLDER: Final = "samples"
+MEMBERSHIP_FOLDER: Final = "memberships"
 _DEVELOPMENT_SHARE: Final = 10
 _MINIMUM_PROFILES: Final = 10
 _ROUGH_SHARE: Final = 10
@@ -61,30 +66,15 @@ class Evaluation:
 
     count: int
     by_namespace: Mapping[str, int]
-    members: Membership = field(repr=False)
-
-    def left_since(self, before: StoredMembership | None) -> int:
-        """Count who was a member in an earlier result and is none now; nobody when the profiles are other ones."""
-        if before is None or before.profiles != self.members.profiles:
-            return 0
-        return self.members.left_since(Membership.from_bytes(before.profiles, before.members))
-
-    def to_store(self, job_id: str, evaluated_ms: int, before: StoredMembership | None) -> StoredMembership:
-        """Return what is kept of this result, given what was kept of the one before."""
-        former = 0
-        if before is not None and before.profiles == self.members.profiles:
-            earlier = int.from_bytes(before.members, "big") | int.from_bytes(before.former, "big")
-            former = earlier & ~self.members.bits
-        profiles = self.members.profiles
-        former_bytes = Membership(profiles, former).to_bytes()
-        return StoredMembership(job_id, evaluated_ms, profiles, self.members.to_bytes(), former_bytes)
+    members: BitMap = field(repr=False)
 
 
 class Population:
     """The profiles of one sandbox."""
 
-    def __init__(self, organization: Organization, dataset: Dataset) -> None:
+    def __init__(self, organization: Organization, dataset: Dataset, memberships: Memberships) -> None:
         self.organization = organization
+        self.memberships = memberships
         self._dataset = dataset
         self._engine = Engine(dataset)
 
@@ -111,12 +101,28 @@ class Population:
         members = await self._engine.members(rule.checked, now, offset=offset, limit=limit)
         return [(member.profile_id, [identity for _, identity in member.identities]) for member in members]
 
-    async def evaluate(self, rule: Rule, now: datetime) -> Evaluation:
-        """Evaluate a rule over every profile."""
-        result = await self._engine.result(rule.checked, now)
-        # Counters of jobs write the namespaces in lower case; estimates use their numbers.
-        by_namespace = {one.namespace.code.lower(): one.profiles for one in result.counts.by_namespace}
-        return Evaluation(result.counts.matched, by_namespace, result.members)
+    async def evaluate(
+        self, rules: Mapping[str, Rule], now: datetime, *, on_progress: OnProgress | None = None
+    ) -> dict[str, Evaluation]:
+        """Evaluate rules together over every profile, by the ids of their segments.
+
+        A rule that asks for another segment of them gets that one's new members, of any other its stored ones.
+        ``on_progress`` gets steps done and steps in all. Raises InvalidRequest when rules use each other in a circle.
+        """
+        outcome = await self._engine.evaluate(
+            {segment_id: rule.checked for segment_id, rule in rules.items()},
+            now,
+            stored=lambda segment_id: self.memberships.members(segment_id).realized,
+            on_progress=on_progress,
+        )
+        return {one: _evaluation(outcome.counts[one], outcome.members[one]) for one in rules}
+
+    async def keep(
+        self, results: Mapping[str, Evaluation], *, run_id: str, at_ms: int, since: int
+    ) -> dict[str, Replaced]:
+        """Store the members that a job found, and return what that changed: see `Memberships.replace`."""
+        found = {segment_id: result.members for segment_id, result in results.items()}
+        return await asyncio.to_thread(self.memberships.replace, found, run_id=run_id, at_ms=at_ms, since=since)
 
     async def documents(self, numbers: range) -> dict[int, dict[str, Any]]:
         """Return the profiles of a range of numbers as XDM documents with their events, by number."""
@@ -124,8 +130,9 @@ class Population:
         return await self._dataset.run(lambda connection: documents.profiles(connection, namespace, numbers))
 
     async def close(self) -> None:
-        """Wait for running queries and close the sample."""
+        """Wait for running queries and close the files."""
         await self._dataset.close()
+        await asyncio.to_thread(self.memberships.close)
 
 
 class Populations:
@@ -146,8 +153,8 @@ class Populations:
         try:
             for organization in organizations.all():
                 for sandbox in organization.sandboxes:
-                    dataset = await _open(settings, organization, sandbox, clock, progress)
-                    opened[organization.org_id, sandbox.name] = Population(organization, dataset)
+                    population = await _open(settings, organization, sandbox, clock, progress)
+                    opened[organization.org_id, sandbox.name] = population
         except BaseException:
             await cls(opened).close()
             raise
@@ -172,7 +179,7 @@ async def _open(
     sandbox: EmulatedSandbox,
     clock: Clock,
     progress: Progress,
-) -> Dataset:
+) -> Population:
     what = f"{organization.slug}/{sandbox.name}"
     spec = SampleSpec(_size(settings, sandbox), _seed(organization, sandbox), clock.now())
 
@@ -180,7 +187,13 @@ async def _open(
         progress(what, step.done / step.total)
 
     path = settings.state_dir / FOLDER / f"{organization.slug}-{sandbox.name}.duckdb"
-    return await Dataset.open_or_create(path, organization.namespace, spec, writable=True, on_progress=tell)
+    dataset = await Dataset.open_or_create(path, organization.namespace, spec, writable=True, on_progress=tell)
+    kept = settings.state_dir / MEMBERSHIP_FOLDER / f"{organization.slug}-{sandbox.name}.sqlite3"
+    try:
+        return Population(organization, dataset, await asyncio.to_thread(Memberships, kept))
+    except BaseException:
+        await dataset.close()
+        raise
 
 
 def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:
@@ -191,6 +204,13 @@ def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:
 def _seed(organization: Organization, sandbox: EmulatedSandbox) -> int:
     # Two sandboxes of one organization hold different people.
     return organization.seed * 1000 + [one.name for one in organization.sandboxes].index(sandbox.name)
+
+
+def _evaluation(counts: Counts, members: BitMap) -> Evaluation:
+    # Counters of jobs write the namespaces in lower case; estimates use their numbers.
+    return Evaluation(
+        counts.matched, {one.namespace.code.lower(): one.profiles for one in counts.by_namespace}, members
+    )
 
 
 def _reading(estimate: Estimate) -> Reading:

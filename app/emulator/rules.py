@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from app import pql
@@ -65,16 +66,22 @@ class RuleBook:
         if len(text) > MAX_RULE_CHARACTERS:
             raise Refusal(400, f"The rule is longer than {MAX_RULE_CHARACTERS} characters.")
         try:
-            checked = pql.check(pql.parse(text), checker_schema(organization.namespace))
+            return _read(text, organization.namespace)
         except PQLError as fault:
             raise _as_refusal(text, fault) from fault
-        return Rule(text, "pql/text", checked, segments_used(checked))
 
     def convert(self, call: Call, body: Mapping[str, Any]) -> dict[str, str]:
         """Return the expression of a body in the other format. Raises PQLError and NotImplementedYet."""
         _check_class(body)
         self.parse_expression(call.organization, body["expression"])
         raise NotImplementedYet("Conversion between pql/text and pql/json is not served by this emulator yet")
+
+
+@lru_cache(maxsize=8192)
+def _read(text: str, namespace: str) -> Rule:
+    """Read a rule; a job reads those of a whole sandbox again and again."""
+    checked = pql.check(pql.parse(text), checker_schema(namespace))
+    return Rule(text, "pql/text", checked, segments_used(checked))
 
 
 def _check_class(body: Mapping[str, Any]) -> None:

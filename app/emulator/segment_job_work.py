@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.populations import Evaluation
-from app.emulator.rules import RuleBook
+from app.emulator.rules import Rule, RuleBook
 from app.emulator.state import AudienceQuery, Store
 from app.emulator.workplaces import Workplace
 from app.errors import NotImplementedYet, PublicError
@@ -68,6 +68,11 @@ class SegmentJobWork:
         self._background = background
         self._clock = clock
         self._step_s = step_s
+        self._progress: dict[Hashable, tuple[int, int]] = {}
+
+    def progress(self, place: Workplace, job_id: str) -> tuple[int, int] | None:
+        """Return how many steps of a job's evaluation are done, and how many there are; None when none is going on."""
+        return self._progress.get(place.key(KIND, job_id))
 
     async def begin(self, place: Workplace, definitions: Sequence[Document], order: JobOrder) -> Document:
         """Store a new job and start it. Raises Conflict when there is one with its id."""
@@ -80,7 +85,7 @@ class SegmentJobWork:
         """Ask a job to stop; one that is over stays as it is. Raises NotFound."""
 
         def change(document: Document) -> Document:
-            if document["status"] not in _CANCELLABLE:
+            if document["status"] not in _CANCELLABLE or document.get("_isStoring"):
                 return document
             return {**document, "status": "CANCELLING", **times.update_members(now_ms)}
 
@@ -104,8 +109,9 @@ class SegmentJobWork:
             async with self._background.turns:
                 document = await self._move(place, job_id, "PROCESSING")
                 await asyncio.sleep(self._step_s)
-                results = await self._evaluate(place, document)
-            await self._finish(place, job_id, results)
+                since = place.population.memberships.version
+                results = await self._evaluate(place, job_id, document)
+            await self._finish(place, job_id, results, since=since)
         except _Cancelled:
             await self._set(place, job_id, lambda document: self._ended(document, "CANCELLED"))
         except NotImplementedYet as fault:
@@ -125,45 +131,56 @@ class SegmentJobWork:
         """Store the next state. Raises _Cancelled when the job was asked to stop."""
 
         def change(document: Document) -> Document:
-            if document["status"] == "CANCELLING":
-                raise _Cancelled
             now_ms = self._now_ms()
             began = {"_processingMs": now_ms} if status == "PROCESSING" else {}
-            return {**document, **began, "status": status, **times.update_members(now_ms)}
+            return {**_not_cancelled(document), **began, "status": status, **times.update_members(now_ms)}
 
         return await self._set(place, job_id, change)
 
-    async def _evaluate(self, place: Workplace, document: Mapping[str, Any]) -> dict[str, Evaluation]:
-        moment = times.from_epoch_ms(document["creationTime"])
-        results = {}
-        for segment_id, expression in document["_rules"].items():
-            rule = self._rules.parse_expression(place.organization, expression)
-            results[segment_id] = await place.population.evaluate(rule, moment)
-        return results
+    async def _evaluate(self, place: Workplace, job_id: str, document: Mapping[str, Any]) -> dict[str, Evaluation]:
+        key = place.key(KIND, job_id)
 
-    async def _finish(self, place: Workplace, job_id: str, results: Mapping[str, Evaluation]) -> None:
-        before = {segment_id: await place.store.membership(segment_id) for segment_id in results}
+        def note(done: int, total: int) -> None:
+            self._progress[key] = (done, total)
+
+        # Thousands of rules take a while to read, which must not hold up the event loop.
+        rules = await asyncio.to_thread(self._parse, place, document["_rules"])
+        try:
+            return await place.population.evaluate(
+                rules, times.from_epoch_ms(document["creationTime"]), on_progress=note
+            )
+        finally:
+            self._progress.pop(key, None)
+
+    def _parse(self, place: Workplace, expressions: Mapping[str, Any]) -> dict[str, Rule]:
+        return {one: self._rules.parse_expression(place.organization, text) for one, text in expressions.items()}
+
+    async def _finish(self, place: Workplace, job_id: str, results: Mapping[str, Evaluation], *, since: int) -> None:
+        """Keep the members, then end the job. A crash in between makes the job begin again, which keeps them once."""
+        # From here on a call to cancel comes too late: the members of some segments are the new ones.
+        await self._set(place, job_id, lambda document: {**_not_cancelled(document), "_isStoring": True})
+        existing = await place.store.audiences_by_id(list(results))
+        kept = {segment_id: result for segment_id, result in results.items() if segment_id in existing}
+        replaced = await place.population.keep(kept, run_id=job_id, at_ms=self._now_ms(), since=since)
         statuses = {
-            segment_id: {"realized": result.count, "exited": result.left_since(before[segment_id])}
+            segment_id: {
+                "realized": result.count,
+                "exited": len(replaced[segment_id].left) if segment_id in replaced else 0,
+            }
             for segment_id, result in results.items()
         }
 
         def change(document: Document) -> Document:
-            if document["status"] == "CANCELLING":
-                raise _Cancelled
             ended = self._ended(document, "SUCCEEDED")
             counters = _counters(document, results, statuses, place.population.total_profiles)
             return {**ended, "metrics": {**ended["metrics"], **counters}}
 
         now_ms = self._now_ms()
-        members = {
-            segment_id: result.to_store(job_id, now_ms, before[segment_id]) for segment_id, result in results.items()
-        }
         metrics = {
             segment_id: _metric(place, job_id, segment_id, result, statuses[segment_id], now_ms)
             for segment_id, result in results.items()
         }
-        await place.store.finish_job(KIND, job_id, change, members, metrics, now_ms=now_ms)
+        await place.store.finish_job(KIND, job_id, change, metrics, now_ms=now_ms)
 
     def _ended(self, document: Document, status: str) -> Document:
         now_ms = self._now_ms()
@@ -283,6 +300,13 @@ def job_view(document: Mapping[str, Any]) -> Document:
     return {name: value for name, value in document.items() if name != "_links" and not name.startswith("_")} | {
         "_links": document["_links"]
     }
+
+
+def _not_cancelled(document: Document) -> Document:
+    """Return a job's document. Raises _Cancelled when the job was asked to stop."""
+    if document["status"] == "CANCELLING":
+        raise _Cancelled
+    return document
 
 
 def _span(start_ms: int, end_ms: int) -> dict[str, int]:

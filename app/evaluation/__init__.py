@@ -17,9 +17,10 @@ In the order in which an answer comes about:
     arrivals    records that come in later: profiles, attributes, events
     dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits, appended to
     namespaces  identity namespaces and their numbers
-    membership  who is in an audience, as bits
+    bitmaps     sets of profile numbers between the database and roaring bitmaps
     memberships who is in which segment and since when, kept in a file
     selection   statements over the profiles that a rule selects: counts, split by namespace, members
+    batch       many rules together: what they share is computed once
     sampling    how many profiles an estimate reads and how sure it is
     documents   profiles as XDM documents
     engine      the face of the package: count, estimate, members, batches, single profiles

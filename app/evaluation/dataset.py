@@ -37,10 +37,11 @@ Connection = duckdb.DuckDBPyConnection
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What queries and builds may take. Memory is for all queries of a data set together; more than ``concurrency``
-    queries wait. ``timeout_s`` counts from the request, waiting included.
+    queries wait. ``timeout_s`` of a query and ``batch_timeout_s`` of a job count from the request, waiting included.
     """
 
     timeout_s: float = 30.0
+    batch_timeout_s: float = 1800.0
     memory_mb: int = 1024
     build_memory_mb: int = 2048
     threads: int = 2
@@ -138,13 +139,20 @@ class Dataset:
         await dataset.close()
         return await cls.create(path, namespace, spec, limits=limits, writable=writable, on_progress=on_progress)
 
-    async def run(self, work: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
+    async def run(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        timeout_s: float | None = None,
+        on_interrupt: Callable[[], None] = lambda: None,
+    ) -> T:
         """Run ``work`` with a connection of its own in a worker thread; stop it when the caller is cancelled.
 
         All its statements see the rows as they were when it began. Raises `EvaluationTimedOut` after ``timeout_s``
-        (default: that of the limits) and `EvaluationTooLarge`.
+        (default: that of the limits) and `EvaluationTooLarge`. ``on_interrupt`` is called when the work shall stop,
+        for what it does between its statements.
         """
-        return await self._run(self._workers, "BEGIN TRANSACTION READ ONLY", work, timeout_s)
+        return await self._run(self._workers, "BEGIN TRANSACTION READ ONLY", work, timeout_s, on_interrupt)
 
     async def append(self, records: Sequence[Record]) -> list[Placed]:
         """Write records that arrived, and return where each went. They are on disk, and seen by later queries, then.
@@ -160,10 +168,17 @@ class Dataset:
             placed = arrivals.append(connection, self.namespace, records)
             return placed, _count_profiles(connection)
 
-        placed, self._profiles = await self._run(self._writer, "BEGIN TRANSACTION", work, None)
+        placed, self._profiles = await self._run(self._writer, "BEGIN TRANSACTION", work)
         return placed
 
-    async def _run(self, workers: Workers, begin: str, work: Callable[[Connection], T], timeout_s: float | None) -> T:
+    async def _run(
+        self,
+        workers: Workers,
+        begin: str,
+        work: Callable[[Connection], T],
+        timeout_s: float | None = None,
+        on_interrupt: Callable[[], None] = lambda: None,
+    ) -> T:
         timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
         connection = self._connection.cursor()
 
@@ -173,8 +188,12 @@ class Dataset:
             connection.execute("COMMIT")
             return result
 
+        def interrupt() -> None:
+            on_interrupt()
+            connection.interrupt()
+
         try:
-            return await workers.run(in_transaction, interrupt=connection.interrupt, timeout_s=timeout_s)
+            return await workers.run(in_transaction, interrupt=interrupt, timeout_s=timeout_s)
         except TimeoutError as error:
             raise EvaluationTimedOut(
                 f"The query was stopped after {timeout_s:g} s.",

@@ -6,14 +6,20 @@ and `selection` runs it. ``now`` (aware) is always an argument: the engine has n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.evaluation import documents, sampling, selection
-from app.evaluation.dataset import Connection, Dataset
+from pyroaring import BitMap
+
+from app.evaluation import batch, documents, sampling, selection
+from app.evaluation.batch import Job, Outcome
+from app.evaluation.batch.job import OnProgress, SegmentMembers
+from app.evaluation.dataset import Dataset
 from app.evaluation.layout import SampleLayout
 from app.evaluation.sampling import Interval
 from app.evaluation.selection import Counts, Member, NamespaceCount, Result, Selection
@@ -44,14 +50,6 @@ class Estimate:
     def is_exact(self) -> bool:
         """Whether all profiles were read."""
         return self.rows_read == self.rows_total
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The result of a segment job: exact counts by the caller's keys, out of ``profiles`` evaluated."""
-
-    profiles: int
-    counts: Mapping[str, Counts]
 
 
 class Engine:
@@ -98,19 +96,27 @@ class Engine:
         rules: Mapping[str, Checked],
         now: datetime,
         *,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> Batch:
-        """Count the members of many rules exactly, in total and by namespace.
+        stored: SegmentMembers | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Outcome:
+        """Evaluate many rules together, exactly: members, and counts in total and by namespace.
 
-        ``on_progress`` gets how many rules are done and how many there are. The time limit holds for each rule.
+        A rule may ask for another of them by its key with ``inSegment``; members of other segments come from
+        ``stored``, which is called in a worker thread. ``on_progress`` gets steps done and steps in all, on the event
+        loop. Raises `InvalidRequest` for rules that use each other in a circle. The time limit is that of a batch.
         """
-        counts: dict[str, Counts] = {}
-        for key, rule in rules.items():
-            selected = self._compile(rule, now)
-            counts[key] = await self._dataset.run(_counter(selected))
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+
+        def report(done: int, total: int) -> None:
             if on_progress is not None:
-                on_progress(len(counts), len(rules))
-        return Batch(self.profiles, counts)
+                loop.call_soon_threadsafe(on_progress, done, total)
+
+        job = Job(rules, now, stored or nobody, ZoneInfo(self._zone), report, stop)
+        return await self._dataset.run(
+            lambda connection: batch.evaluate(connection, self._layout, job),
+            timeout_s=self._dataset.limits.batch_timeout_s,
+            on_interrupt=stop.set,
+        )
 
     async def result(self, rule: Checked, now: datetime) -> Result:
         """Evaluate one rule over all profiles: exact counts, and who the members are, to compare with another run."""
@@ -127,8 +133,9 @@ class Engine:
         return Selection(query.sql(), query.parameters)
 
 
-def _counter(selected: Selection) -> Callable[[Connection], Counts]:
-    return lambda connection: selection.count_by_namespace(connection, selected)
+def nobody(_segment_id: str) -> BitMap:
+    """Return the members of a segment that nobody evaluated."""
+    return BitMap()
 
 
 def _estimate(counts: Counts, to_read: int, read: int, total: int) -> Estimate:

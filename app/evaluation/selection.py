@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.evaluation import model
+from pyroaring import BitMap
+
+from app.evaluation import bitmaps, model
 from app.evaluation.dataset import Connection
-from app.evaluation.membership import Membership
 from app.evaluation.namespaces import NAMESPACES, IdentityNamespace
 
 _TABLES_OF_PROFILES = tuple(
@@ -52,7 +53,7 @@ class Result:
     """All that a segment job keeps of a rule: how many profiles it selects, and which."""
 
     counts: Counts
-    members: Membership
+    members: BitMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def count(connection: Connection, selection: Selection) -> int:
 def count_by_namespace(connection: Connection, selection: Selection, rows: range | None = None) -> Counts:
     """Count the selected profiles whose numbers lie in ``rows`` (default: all), also by identity namespace."""
     sql = f"""
-        WITH {_restricted_to(rows)} matched({model.PROFILE_KEY}) AS MATERIALIZED ({selection.sql})
+        WITH {restricted_to(rows)} matched({model.PROFILE_KEY}) AS MATERIALIZED ({selection.sql})
         SELECT {model.NAMESPACE_BITS}, count(*)
         FROM {model.PROFILES.table} SEMI JOIN matched USING ({model.PROFILE_KEY})
         GROUP BY ALL"""  # noqa: S608
@@ -83,15 +84,16 @@ def count_by_namespace(connection: Connection, selection: Selection, rows: range
 
 def evaluate(connection: Connection, selection: Selection, profiles: int) -> Result:
     """Count the selected profiles, also by namespace, and tell who they are among ``profiles`` profiles."""
+    window = bitmaps.whole_containers(range(profiles))
     sql = f"""
         WITH matched({model.PROFILE_KEY}) AS MATERIALIZED ({selection.sql})
-        SELECT {model.NAMESPACE_BITS}, count(*), bitstring_agg({model.PROFILE_KEY}, 0, {profiles - 1})::BLOB
+        SELECT {model.NAMESPACE_BITS}, {bitmaps.bitstring_sql(model.PROFILE_KEY, window)}
         FROM {model.PROFILES.table} SEMI JOIN matched USING ({model.PROFILE_KEY})
         GROUP BY ALL"""  # noqa: S608
     rows = connection.execute(sql, selection.parameters).fetchall()
-    by_bits = {bits: found for bits, found, _ in rows}
-    # Each profile is in one group, so adding the groups' bits puts them side by side.
-    members = Membership(profiles, sum(int.from_bytes(blob, "big") for _, _, blob in rows))
+    found = {bits: bitmaps.from_bitstring(blob, window) for bits, blob in rows}
+    members = BitMap.union(*found.values()) if found else BitMap()
+    by_bits = {bits: len(bitmap) for bits, bitmap in found.items()}
     return Result(Counts(len(members), _by_namespace(by_bits)), members)
 
 
@@ -125,7 +127,8 @@ def _members(rows: Sequence[tuple[str, str | None, str | None]]) -> tuple[Member
     return tuple(Member(profile_id, tuple(of_profile)) for profile_id, of_profile in identities.items())
 
 
-def _restricted_to(rows: range | None) -> str:
+def restricted_to(rows: range | None) -> str:
+    """Return the beginning of a WITH list that hides the tables behind their rows of a range of profile numbers."""
     if rows is None:
         return ""
     condition = f"{model.PROFILE_KEY} >= {rows.start} AND {model.PROFILE_KEY} < {rows.stop}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.conftest import PROFILES, Emulator, Start
+from app.emulator.state import FILE_NAME, State
+from tests.emulator.conftest import LUMA, PROFILES, Emulator, Start
 
 PATH = "/data/core/ups/segment/jobs"
 
@@ -212,3 +213,46 @@ async def test_a_job_keeps_the_rule_that_it_began_with(start: Start) -> None:
     async with start() as emulator:
         counters = (await _ended(emulator, job))["metrics"]["segmentedProfileCounter"]
         assert counters[made["id"]] == counters[reference["id"]] > 0
+
+
+async def test_segments_of_segments_follow_what_they_use(emulator: Emulator) -> None:
+    inner = await emulator.create("Inner", emulator.rule("gold"))
+    outer = await emulator.create("Outer", f'not inSegment("{inner["id"]}")')
+    everything = await _ended(emulator, await _begin(emulator, [{"segmentId": "*"}]))
+    counts = everything["metrics"]["segmentedProfileCounter"]
+    assert counts[inner["id"]] + counts[outer["id"]] == PROFILES
+    change = {"expression": {"type": "PQL", "format": "pql/text", "value": emulator.rule("gold", "silver")}}
+    await emulator.call("PATCH", f"/data/core/ups/segment/definitions/{inner['id']}", json=change)
+    # Alone, a segment of segments asks for the members that are stored.
+    alone = await _ended(emulator, await _begin(emulator, [{"segmentId": outer["id"]}]))
+    assert alone["metrics"]["segmentedProfileByStatusCounter"][outer["id"]] == {
+        "realized": counts[outer["id"]],
+        "exited": 0,
+    }
+    both = await _ended(emulator, await _begin(emulator, [{"segmentId": outer["id"]}, {"segmentId": inner["id"]}]))
+    now = both["metrics"]["segmentedProfileByStatusCounter"]
+    assert now[inner["id"]]["realized"] + now[outer["id"]]["realized"] == PROFILES
+    assert now[outer["id"]]["exited"] == now[inner["id"]]["realized"] - counts[inner["id"]] > 0
+
+
+async def test_a_job_that_was_storing_when_the_process_died_counts_once(start: Start) -> None:
+    async with start() as emulator:
+        made = await emulator.create("Moving", emulator.rule("gold", "silver"))
+        body = [{"segmentId": made["id"]}]
+        first = await _ended(emulator, await _begin(emulator, body))
+        change = {"expression": {"type": "PQL", "format": "pql/text", "value": emulator.rule("gold")}}
+        await emulator.call("PATCH", f"/data/core/ups/segment/definitions/{made['id']}", json=change)
+        second = await _ended(emulator, await _begin(emulator, body))
+        # As if the process had died between the members and the end of the job.
+        organization, settings = emulator.organizations[LUMA], emulator.settings
+    state = State(settings.state_dir / FILE_NAME)
+    store = state.store(organization.org_id, organization.sandboxes[0].name)
+    unfinished = {"status": "PROCESSING", "metrics": first["metrics"] | {"segmentedProfileCounter": {}}}
+    await store.change_work("segment_job", second["id"], lambda job: job | unfinished, state_member="status", now_ms=1)
+    state.close()
+    async with start() as emulator:
+        again = await _ended(emulator, second)
+        assert again["status"] == "SUCCEEDED"
+        for counter in ("segmentedProfileCounter", "segmentedProfileByStatusCounter"):
+            assert again["metrics"][counter] == second["metrics"][counter]
+        assert again["metrics"]["segmentedProfileByStatusCounter"][made["id"]]["exited"] > 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.aep.paging import SortKey
-from app.emulator.state import FILE_NAME, AudienceQuery, State, StoredMembership, WorkQuery
+from app.emulator.state import FILE_NAME, AudienceQuery, State, WorkQuery
 from app.errors import Conflict, InternalError, InvalidRequest, NotFound
 
 BY_NAME = (SortKey("name", descending=False),)
@@ -82,16 +82,12 @@ async def test_every_statement_about_rows_names_their_owner(state: State) -> Non
     await store.works("job", WorkQuery((SortKey("creationTime", descending=True),), 0, 10))
     await store.works_in_state("job", ["NEW"])
     await store.change_work("job", "w", lambda stored: stored, state_member="status", now_ms=2)
-    membership = StoredMembership("w", 1, 0, b"", b"")
-    await store.finish_job(
-        "job", "w", lambda stored: {**stored, "status": "DONE"}, {"1": membership}, {"1": {}}, now_ms=3
-    )
+    await store.finish_job("job", "w", lambda stored: {**stored, "status": "DONE"}, {"1": {}}, now_ms=3)
     await store.set_metrics("recordMetrics", {"1": {}})
     await store.metrics(["1"])
     await store.audiences_by_key("aam", ["1"])
     await store.add_audit_event({}, at_ms=1, keep_from_ms=0)
     await store.audit_events(from_ms=0, to_ms=2)
-    await store.membership("1")
     await store.delete_work("job", "w")
     await store.delete_audience("1")
     await state._database.read(lambda connection: connection.set_trace_callback(None))
@@ -167,18 +163,17 @@ async def test_pages_never_overlap_when_times_are_equal(state: State) -> None:
     assert {total for _, total in pages} == {9}
 
 
-async def test_memberships_of_deleted_segments_are_not_kept(state: State) -> None:
+async def test_metrics_of_deleted_segments_are_not_kept(state: State) -> None:
     store = state.store("a@AdobeOrg", "prod")
     await store.add_work("job", "w", "NEW", {"status": "NEW"}, now_ms=1)
     await store.finish_job(
         "job",
         "w",
         lambda stored: {**stored, "status": "DONE"},
-        {"gone": StoredMembership("w", 1, 8, b"x", b"")},
         {"gone": {"data": {}}},
         now_ms=2,
     )
-    assert (await store.membership("gone"), await store.metrics(["gone"])) == (None, {})
+    assert await store.metrics(["gone"]) == {}
 
 
 async def test_revoked_tokens_are_forgotten_when_they_are_over(state: State) -> None:

@@ -148,17 +148,6 @@ async def test_a_rough_estimate_reads_what_it_was_told_to(engine: Engine, gold: 
     assert rough[0].matched <= rough[1].matched <= rough[2].matched
 
 
-async def test_a_batch_counts_every_rule_as_alone(engine: Engine, fields: XDMSchema) -> None:
-    rules = {str(number): check(parse(rule), fields) for number, rule in enumerate(CASES)}
-    seen: list[tuple[int, int]] = []
-    batch = await engine.evaluate(rules, AS_OF, on_progress=lambda done, total: seen.append((done, total)))
-    assert batch.profiles == SPEC.profiles
-    assert {key: counts.matched for key, counts in batch.counts.items()} == {
-        key: await engine.count(rule, AS_OF) for key, rule in rules.items()
-    }
-    assert seen == [(done, len(rules)) for done in range(1, len(rules) + 1)]
-
-
 async def test_members_lead_to_their_profiles(engine: Engine, gold: Checked) -> None:
     for member in await engine.members(gold, AS_OF, limit=20):
         profile = await engine.profile(member.profile_id)

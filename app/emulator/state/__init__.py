@@ -8,7 +8,7 @@ All statements run on one thread of their own, in the order in which they were a
 and no sync to disk holds up the event loop.
 
     database, sandbox_rows       the file, and what every table of a sandbox has in common
-    audiences, metrics, works, memberships, audit_events    one module for each kind of row
+    audiences, metrics, works, jobs, audit_events    one module for each kind of row
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 from app.emulator.state.audiences import AUDIENCE_SORTABLE, MAX_USE_DEPTH, AudienceQuery
 from app.emulator.state.audit_events import AuditRows
 from app.emulator.state.database import Database, Document
-from app.emulator.state.memberships import MembershipRows, StoredMembership
+from app.emulator.state.jobs import JobRows
 from app.emulator.state.metrics import MetricKind
 from app.emulator.state.works import WORK_SORTABLE, WorkQuery
 
@@ -34,14 +34,13 @@ __all__ = [
     "MetricKind",
     "State",
     "Store",
-    "StoredMembership",
     "WorkQuery",
 ]
 
 FILE_NAME: Final = "emulator.sqlite3"
 
 
-class Store(MembershipRows, AuditRows):
+class Store(JobRows, AuditRows):
     """Everything of one (organization, sandbox)."""
 
 

@@ -151,7 +151,6 @@ class AudienceRows(SandboxRows):
             owned = (*self._owner, audience_id)
             connection.execute("DELETE FROM audience WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             connection.execute("DELETE FROM dependency WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
-            connection.execute("DELETE FROM membership WHERE org_id = ? AND sandbox = ? AND segment_id = ?", owned)
             connection.execute("DELETE FROM audience_metric WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             return stored
 

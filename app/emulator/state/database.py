@@ -60,9 +60,11 @@ CREATE TABLE audience_metric (
     PRIMARY KEY (org_id, sandbox, id, kind)
 ) WITHOUT ROWID
 """
+# Members are kept by `app.evaluation.memberships` since; the next job fills them.
+_MEMBERSHIPS_ELSEWHERE: Final = "DROP TABLE IF EXISTS membership"
 
 # In the order in which releases added them. A file says how many it has had; the others are run when it is opened.
-_SCRIPTS: Final = (_SCHEMA, _SETTINGS, _AUDIT_EVENTS, _METRICS)
+_SCRIPTS: Final = (_SCHEMA, _SETTINGS, _AUDIT_EVENTS, _METRICS, _MEMBERSHIPS_ELSEWHERE)
 
 
 class Database:
