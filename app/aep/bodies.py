@@ -10,7 +10,12 @@ from app.errors import InvalidRequest
 
 
 def read_json(body: bytes) -> Any:
-    """Return a body as plain values. Raises InvalidRequest for what is not JSON or is nested beyond reason."""
+    """Return a body as plain values.
+
+    Raises InvalidRequest for what is not JSON, is nested beyond reason, or holds U+0000, which no text column keeps.
+    """
+    if b"\\u0000" in body:
+        raise InvalidRequest("The body holds the character U+0000.", hint="Send the text without it.")
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:

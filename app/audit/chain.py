@@ -16,6 +16,7 @@ import rfc8785
 from app.store.rows import AuditEventRow
 
 GENESIS = "0" * 64
+_NUMBER_LIMIT = 2**53
 
 
 def canonical(event: AuditEventRow) -> dict[str, Any]:
@@ -46,6 +47,23 @@ def canonical(event: AuditEventRow) -> dict[str, Any]:
 def hash_of(event: AuditEventRow) -> str:
     """Return the hash that an event must carry, in hex."""
     return hashlib.sha256(rfc8785.dumps(canonical(event))).hexdigest()
+
+
+def keepable(value: Any) -> Any:
+    """Return plain JSON with every number of 2**53 or more as text.
+
+    Canonical JSON has no such integers, and a database hands back a float of that size as one.
+    """
+    match value:
+        case dict():
+            return {name: keepable(one) for name, one in value.items()}
+        case list() | tuple():
+            return [keepable(one) for one in value]
+        case bool():
+            return value
+        case int() | float() if not abs(value) < _NUMBER_LIMIT:
+            return str(value)
+    return value
 
 
 def first_break(events: Iterable[AuditEventRow], *, previous: AuditEventRow | None = None) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.audit.actions import Action, Phase
-from app.audit.chain import GENESIS, hash_of
+from app.audit.chain import GENESIS, hash_of, keepable
 from app.context import Actor, Entrance, RequestContext
 from app.store.database import WriteUnit
 from app.store.rows import AuditEventRow
@@ -64,7 +64,8 @@ class AuditRecorder:
     ) -> AuditEventRow:
         """Append one event and return it. ``resource`` replaces the operation's when more is known by now.
 
-        ``detail`` must be plain JSON, without secrets and without profile data.
+        ``detail`` must be plain JSON, without secrets and without profile data. Numbers that canonical JSON cannot
+        write are kept as text.
         """
         head = await unit.audit_events.lock_head()
         about = resource or operation.resource
@@ -86,7 +87,7 @@ class AuditRecorder:
             resource_name=about.name,
             request_id=operation.request_id,
             upstream_request_id=upstream_request_id,
-            detail=detail or {},
+            detail=keepable(detail or {}),
             previous_hash=head.hash if head else GENESIS,
         )
         event.hash = hash_of(event)

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.audit.actions import Action, Phase
-from app.audit.chain import GENESIS, first_break, hash_of
+from app.audit.chain import GENESIS, first_break, hash_of, keepable
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.store.audit_events import AuditEventFilter, SequenceWindow
 from app.store.database import Database
@@ -76,3 +76,14 @@ async def test_an_operation_is_listed_once_with_its_newest_phase(database: Datab
         found = await unit.audit_events.window(wanted, SequenceWindow(limit=10))
         assert await unit.audit_events.count(wanted) == 2
     assert [(row.resource_name, row.phase) for row in found.rows] == [("Silver", "intent"), ("Gold", "succeeded")]
+
+
+def test_numbers_that_canonical_json_cannot_write_are_kept_as_text() -> None:
+    kept = keepable({"a": 2**53, "b": [-(2**60), 1e30, float("inf")], "c": 2**53 - 1, "d": True, "e": 0.5})
+    assert kept == {
+        "a": "9007199254740992",
+        "b": ["-1152921504606846976", "1e+30", "inf"],
+        "c": 2**53 - 1,
+        "d": True,
+        "e": 0.5,
+    }
