@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store.paging import Slice, Window, in_window, to_slice
@@ -106,22 +107,33 @@ class AudienceRepository:
         return (await self._session.scalars(statement)).all()
 
     async def put(self, sandbox_id: UUID, document: dict[str, Any], *, now: datetime) -> Row:
-        """Store an audience as AEP sent it."""
-        row = await self.by_aep_id(sandbox_id, document["id"])
+        """Store an audience as AEP sent it at ``now``, unless what is there was read later; return what is there."""
+        name = document.get("name") or ""
+        columns = {
+            "audience_id": document.get("audienceId") or document["id"],
+            "name": name,
+            "name_lower": name.lower(),
+            "namespace": document.get("namespace") or "",
+            "type": document.get("type") or "SegmentDefinition",
+            "origin_name": document.get("originName") or "",
+            "lifecycle_state": document.get("lifecycleState") or "published",
+            "document": document,
+            "updated_at": from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now),
+            "synced_at": now,
+        }
+        key = {"tenant_id": self._tenant_id, "sandbox_id": sandbox_id, "aep_id": document["id"]}
+        # One statement: the sync and a caller may store the same audience at the same moment.
+        statement = (
+            insert(Row)
+            .values(**key, **columns)
+            .on_conflict_do_update(index_elements=list(key), set_=columns, where=Row.synced_at <= now)
+            .returning(Row)
+        )
+        options = {"populate_existing": True}
+        row = (await self._session.scalars(statement, execution_options=options)).one_or_none()
         if row is None:
-            row = Row(tenant_id=self._tenant_id, sandbox_id=sandbox_id, aep_id=document["id"])
-            self._session.add(row)
-        row.audience_id = document.get("audienceId") or document["id"]
-        row.name = document.get("name") or ""
-        row.name_lower = row.name.lower()
-        row.namespace = document.get("namespace") or ""
-        row.type = document.get("type") or "SegmentDefinition"
-        row.origin_name = document.get("originName") or ""
-        row.lifecycle_state = document.get("lifecycleState") or "published"
-        row.document = document
-        row.updated_at = from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now)
-        row.synced_at = now
-        await self._session.flush()
+            statement_there = self._in_sandbox(sandbox_id).where(Row.aep_id == document["id"])
+            row = (await self._session.scalars(statement_there, execution_options=options)).one()
         return row
 
     async def remove(self, sandbox_id: UUID, aep_id: str) -> None:

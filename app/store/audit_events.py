@@ -98,6 +98,17 @@ class AuditEventRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def deleted(self, resource_ids: Sequence[str], *, since: datetime) -> set[str]:
+        """Return those of AEP's objects that were deleted through the gateway since a moment."""
+        statement = select(Row.resource_id).where(
+            Row.tenant_id == self._tenant_id,
+            Row.resource_id.in_(resource_ids),
+            Row.at >= since,
+            Row.phase == "succeeded",
+            Row.action.endswith(":delete"),
+        )
+        return {one for one in (await self._session.scalars(statement)).all() if one is not None}
+
     def _operations(self, wanted: AuditEventFilter) -> Select[Row]:
         statement = select(Row).where(Row.tenant_id == self._tenant_id, ~_is_superseded())
         conditions = (

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import InternalError
 from app.store.paging import Slice, Window, in_window, to_slice
 from app.store.rows import SegmentDefinitionRevisionRow, SegmentDefinitionRow
 
@@ -90,42 +92,91 @@ class SegmentDefinitionRepository:
         return (await self._session.scalars(statement)).all()
 
     async def put(
-        self, sandbox_id: UUID, document: dict[str, Any], *, author: dict[str, Any] | None, now: datetime
+        self,
+        sandbox_id: UUID,
+        document: dict[str, Any],
+        *,
+        author: dict[str, Any] | None,
+        now: datetime,
+        created: bool = False,
     ) -> Row:
         """Store a definition as AEP sent it; a change makes a new version and a revision.
 
-        ``author`` is our actor as a document, or ``None`` for a change that was seen upstream.
+        ``author`` is our actor as a document, or ``None`` for a change that was seen upstream. ``created`` says that
+        the author has just made the definition, which the sync may have seen before AEP's answer reached us.
         """
-        row = await self.by_aep_id(sandbox_id, document["id"])
-        if row is not None and row.document == document:
+        row = await self._locked(sandbox_id, document["id"])
+        if row is None:
+            row = await self._insert(sandbox_id, document, author, now)
+            if row is not None:
+                await self._add_revision(row, author, now)
+                return row
+            # Somebody else has inserted it since we looked.
+            row = await self._locked(sandbox_id, document["id"])
+        if row is None:
+            raise InternalError(f"the definition {document['id']} came and went while it was stored")
+        if created and row.created_by is None:
+            await self._claim(row, author)
+        if row.synced_at > now:
+            return row  # what is there was read later
+        if row.document == document:
             row.synced_at = now
             return row
-        if row is None:
-            row = Row(
-                tenant_id=self._tenant_id,
-                sandbox_id=sandbox_id,
-                aep_id=document["id"],
-                version=1,
-                created_by=author,
+        row.version += 1
+        row.updated_by = author
+        for name, value in _columns(document, now).items():
+            setattr(row, name, value)
+        await self._add_revision(row, author, now)
+        return row
+
+    async def _locked(self, sandbox_id: UUID, aep_id: str) -> Row | None:
+        """Return a definition that nobody else changes until this transaction ends."""
+        statement = self._in_sandbox(sandbox_id).where(Row.aep_id == aep_id).with_for_update()
+        return (await self._session.scalars(statement, execution_options={"populate_existing": True})).one_or_none()
+
+    async def _insert(
+        self, sandbox_id: UUID, document: dict[str, Any], author: dict[str, Any] | None, now: datetime
+    ) -> Row | None:
+        """Insert a definition; return None when there is one of this id."""
+        values = {
+            "tenant_id": self._tenant_id,
+            "sandbox_id": sandbox_id,
+            "aep_id": document["id"],
+            "version": 1,
+            "created_by": author,
+            **_columns(document, now),
+        }
+        statement = insert(Row).values(values).on_conflict_do_nothing().returning(Row)
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def _claim(self, row: Row, author: dict[str, Any] | None) -> None:
+        """Say who made a definition that the sync has taken for one of Adobe's own pages."""
+        row.created_by = author
+        revision = SegmentDefinitionRevisionRow
+        await self._session.execute(
+            update(revision)
+            .where(
+                revision.tenant_id == self._tenant_id,
+                revision.sandbox_id == row.sandbox_id,
+                revision.aep_id == row.aep_id,
+                revision.version == 1,
             )
-            self._session.add(row)
-        else:
-            row.version += 1
-            row.updated_by = author
-        _fill(row, document, now)
+            .values(author=author)
+        )
+
+    async def _add_revision(self, row: Row, author: dict[str, Any] | None, now: datetime) -> None:
         self._session.add(
             SegmentDefinitionRevisionRow(
                 tenant_id=self._tenant_id,
-                sandbox_id=sandbox_id,
+                sandbox_id=row.sandbox_id,
                 aep_id=row.aep_id,
                 version=row.version,
-                document=document,
+                document=row.document,
                 author=author,
                 at=now,
             )
         )
         await self._session.flush()
-        return row
 
     async def remove(self, row: Row) -> None:
         """Remove a definition from the cache; its revisions stay."""
@@ -143,14 +194,18 @@ class SegmentDefinitionRepository:
         return gone
 
 
-def _fill(row: Row, document: dict[str, Any], now: datetime) -> None:
-    row.name = document.get("name") or ""
-    row.name_lower = row.name.lower()
-    row.description = document.get("description")
-    row.document = document
-    row.created_at = from_epoch_ms(document.get("creationTime"), now)
-    row.updated_at = from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now)
-    row.synced_at = now
+def _columns(document: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the columns that follow from a document."""
+    name = document.get("name") or ""
+    return {
+        "name": name,
+        "name_lower": name.lower(),
+        "description": document.get("description"),
+        "document": document,
+        "created_at": from_epoch_ms(document.get("creationTime"), now),
+        "updated_at": from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now),
+        "synced_at": now,
+    }
 
 
 def from_epoch_ms(value: object, fallback: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """Reads one sandbox of AEP into the cache, completely.
 
 Everything is fetched before anything is written, so a read that breaks off leaves the cache as it was. What was
-written through the gateway while the listing ran is newer than the listing and stays.
+written through the gateway while the listing ran is newer than the listing and stays, and what was deleted stays away.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class SandboxPuller:
         began = self._clock()
         found = await _collect(segment_definitions.list_segment_definitions(self._client, target))
         async with self._database.write(target.tenant_id) as unit:
+            for aep_id in await unit.audit_events.deleted(list(found), since=began):
+                del found[aep_id]
             known = {row.aep_id: row for row in await unit.segment_definitions.by_aep_ids(sandbox_id, list(found))}
             for aep_id, document in found.items():
                 row = known.get(aep_id)
@@ -116,8 +118,13 @@ class SandboxPuller:
         began = self._clock()
         found = await _collect(audiences.list_audiences(self._client, target))
         async with self._database.write(target.tenant_id) as unit:
-            for document in found.values():
-                await unit.audiences.put(sandbox_id, document, now=began)
+            for aep_id in await unit.audit_events.deleted(list(found), since=began):
+                del found[aep_id]
+            known = {row.aep_id: row for row in await unit.audiences.by_aep_ids(sandbox_id, list(found))}
+            for aep_id, document in found.items():
+                row = known.get(aep_id)
+                if row is None or row.synced_at < began:
+                    await unit.audiences.put(sandbox_id, document, now=began)
             await unit.audiences.remove_absent(sandbox_id, list(found), seen_before=began)
             await unit.sync_states.succeeded(sandbox_id, Cached.AUDIENCES, at=began, objects=len(found))
         return len(found)
