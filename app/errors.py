@@ -152,7 +152,8 @@ class NotImplementedYet(PublicError):
 class UpstreamRefused(PublicError):
     """AEP answered, and the answer is an error of the caller's making or of AEP's rules.
 
-    ``status``, ``upstream_code`` and ``upstream_request_id`` are AEP's own, for support tickets.
+    ``status``, ``upstream_code`` and ``upstream_request_id`` are AEP's own, for support tickets. ``messages`` are all
+    that AEP said; ``detail`` is the first of them.
     """
 
     code = "UPSTREAM_REFUSED"
@@ -166,9 +167,11 @@ class UpstreamRefused(PublicError):
         upstream_code: str | None = None,
         upstream_request_id: str | None = None,
         hint: str | None = None,
+        messages: tuple[str, ...] = (),
     ) -> None:
         super().__init__(detail, hint=hint)
         self.status = status
+        self.messages = messages or (detail,)
         self.upstream_code = upstream_code
         self.upstream_request_id = upstream_request_id
 

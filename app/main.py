@@ -41,9 +41,18 @@ from app.rest.problems import facade_error, problem_error
 from app.services import Services
 from app.services.audiences import AudienceService
 from app.services.audit import AuditService
+from app.services.audit_log import AuditLogService
 from app.services.door import WriteDoor
 from app.services.estimates import EstimateService
+from app.services.export_jobs import ExportJobService
+from app.services.external_audiences import ExternalAudienceService
+from app.services.merge_policies import MergePolicyService
+from app.services.profiles import ProfileService
+from app.services.relay import Relay
 from app.services.rules import RuleService
+from app.services.schedules import ScheduleService
+from app.services.schemas import SchemaService
+from app.services.search import SearchService
 from app.services.segment_definitions import SegmentDefinitionService
 from app.services.segment_jobs import SegmentJobService
 from app.services.viewer import ViewerService
@@ -130,11 +139,20 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
 def _services(settings: Settings, database: Database, upstream: AEPClient, door: WriteDoor) -> Services:
     stale_after = timedelta(seconds=settings.sync.stale_after_s)
     rules = RuleService(database)
+    relay = Relay(upstream, door)
     return Services(
         definitions=SegmentDefinitionService(database, upstream, door, rules, stale_after=stale_after),
-        audiences=AudienceService(database, stale_after=stale_after),
+        audiences=AudienceService(database, upstream, door, rules, stale_after=stale_after),
         estimates=EstimateService(upstream, door, rules),
         segment_jobs=SegmentJobService(upstream, door),
+        export_jobs=ExportJobService(relay),
+        schedules=ScheduleService(relay),
+        external_audiences=ExternalAudienceService(relay),
+        merge_policies=MergePolicyService(relay),
+        search=SearchService(relay),
+        profiles=ProfileService(relay),
+        schemas=SchemaService(relay),
+        audit_log=AuditLogService(relay),
         audit=AuditService(database),
         rules=rules,
         viewer=ViewerService(database),

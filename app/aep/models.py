@@ -22,6 +22,30 @@ LifecycleState = Literal["draft", "published", "inactive"]
 EvaluationMethod = Literal["batch", "continuous", "synchronous"]
 EVALUATION_METHODS: Final[tuple[EvaluationMethod, ...]] = ("batch", "continuous", "synchronous")
 
+# What a segment definition shows of the audience that it is, in the order in which the service writes it. Optional
+# members stand only where a client gave them.
+DEFINITION_MEMBERS: Final = (
+    "id",
+    "schema",
+    "ttlInDays",
+    "profileInstanceId",
+    "imsOrgId",
+    "sandbox",
+    "name",
+    "description",
+    "expression",
+    "mergePolicyId",
+    "evaluationInfo",
+    "dataGovernancePolicy",
+    "payloadSchema",
+    "tags",
+    "labels",
+    "createdBy",
+    "creationTime",
+    "updateEpoch",
+    "updateTime",
+)
+
 # Set by the service; in a body they are ignored (the documented samples send zeros).
 SERVER_OWNED: Final = frozenset(
     {"id", "imsOrgId", "sandbox", "creationTime", "createEpoch", "updateTime", "updateEpoch", "createdBy", "_etag"}

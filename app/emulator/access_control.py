@@ -5,37 +5,13 @@ What a technical account holds stands in the organizations' file; there is no ad
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app.aep import paths
-from app.context.permissions import Permission
+from app.aep.access_control import policies_body, read_asked, reference_body
 from app.emulator.answers import json_answer
 from app.emulator.gate import Call, Gate
-from app.errors import InvalidRequest
-
-_ALL: Final = ("read", "write", "delete")
-_GRANTS: Final[dict[Permission, dict[str, tuple[str, ...]]]] = {
-    Permission.MANAGE_PROFILES: {"profiles": _ALL, "segments": _ALL, "segment-jobs": ("write",)},
-    Permission.VIEW_PROFILES: {"profiles": ("read",), "segments": ("read",)},
-    Permission.MANAGE_SEGMENTS: {"segments": _ALL},
-    Permission.VIEW_SEGMENTS: {"segments": ("read",)},
-    Permission.EVALUATE_SEGMENT: {"segment-jobs": ("read", "write", "delete")},
-    Permission.EXPORT_AUDIENCE: {"export-jobs": ("read", "write", "delete")},
-    Permission.MANAGE_MERGE_POLICIES: {"profile-configs": _ALL},
-    Permission.VIEW_MERGE_POLICIES: {"profile-configs": ("read",)},
-    Permission.MANAGE_SANDBOXES: {"sandboxes": _ALL},
-    Permission.VIEW_SANDBOXES: {"sandboxes": ("read",)},
-    Permission.VIEW_USER_ACTIVITY_LOG: {"audit-events": ("read",)},
-}
-_RESOURCE_TYPES: Final = {
-    resource: tuple(action for action in _ALL if any(action in grants.get(resource, ()) for grants in _GRANTS.values()))
-    for resource in sorted({resource for grants in _GRANTS.values() for resource in grants})
-}
-_PERMISSION_PATH: Final = "/permissions/"
-_RESOURCE_PATH: Final = "/resource-types/"
 
 
 class AccessControl:
@@ -54,33 +30,7 @@ class AccessControl:
         ]
 
     async def _reference(self, _call: Call) -> Response:
-        permissions = {
-            permission.api_name: {resource: list(actions) for resource, actions in grants.items()}
-            for permission, grants in _GRANTS.items()
-        }
-        types = {resource: list(actions) for resource, actions in _RESOURCE_TYPES.items()}
-        return json_answer({"permissions": permissions, "resource-types": types})
+        return json_answer(reference_body())
 
     async def _effective_policies(self, call: Call) -> Response:
-        asked = await call.json()
-        if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
-            raise InvalidRequest("The body must be a list of texts", hint='Send ["/resource-types/segments"].')
-        return json_answer({"policies": _policies(asked, call.credential.held_permissions())})
-
-
-def _policies(asked: list[str], held: frozenset[Permission]) -> dict[str, Any]:
-    granted = {permission: grants for permission, grants in _GRANTS.items() if permission in held}
-    by_name = {permission.api_name: grants for permission, grants in granted.items()}
-    types = {
-        resource: [one for one in actions if any(one in grants.get(resource, ()) for grants in granted.values())]
-        for resource, actions in _RESOURCE_TYPES.items()
-    }
-    policies: dict[str, Any] = {}
-    for path in asked:
-        resource = path.removeprefix(_RESOURCE_PATH)
-        if path.startswith(_PERMISSION_PATH):
-            for name, actions in by_name.get(path.removeprefix(_PERMISSION_PATH), {}).items():
-                policies[f"{_RESOURCE_PATH}{name}"] = list(actions)
-        elif path.startswith(_RESOURCE_PATH) and resource in _RESOURCE_TYPES:
-            policies[path] = types[resource]
-    return policies
+        return json_answer(policies_body(read_asked(await call.json()), call.credential.held_permissions()))

@@ -20,28 +20,6 @@ Document = dict[str, Any]
 PLATFORM_TYPE: Final = "SegmentDefinition"
 EXTERNAL_TYPE: Final = "ExternalSegment"
 
-# In the order in which the service writes them. Optional members stand only where a client gave them.
-_DEFINITION_MEMBERS: Final = (
-    "id",
-    "schema",
-    "ttlInDays",
-    "profileInstanceId",
-    "imsOrgId",
-    "sandbox",
-    "name",
-    "description",
-    "expression",
-    "mergePolicyId",
-    "evaluationInfo",
-    "dataGovernancePolicy",
-    "payloadSchema",
-    "tags",
-    "labels",
-    "createdBy",
-    "creationTime",
-    "updateEpoch",
-    "updateTime",
-)
 _DEFINED_ON: Final = [
     {
         "meta:resourceType": "unions",
@@ -53,7 +31,7 @@ _DEFINED_ON: Final = [
 
 def definition_view(document: Mapping[str, Any]) -> Document:
     """Return a stored platform audience as a segment definition."""
-    return {name: document[name] for name in _DEFINITION_MEMBERS if name in document}
+    return {name: document[name] for name in models.DEFINITION_MEMBERS if name in document}
 
 
 def audience_view(document: Mapping[str, Any]) -> Document:

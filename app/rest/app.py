@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
+from app.rest.access_control import add_access_control
 from app.rest.audiences import add_audiences
+from app.rest.audit_log import add_audit_log
 from app.rest.estimates import add_estimates
+from app.rest.export_jobs import add_export_jobs
+from app.rest.external_audiences import add_external_audiences
+from app.rest.merge_policies import add_merge_policies
 from app.rest.plumbing import Routes
 from app.rest.problems import facade_error, problem_error
+from app.rest.profiles import add_profiles
 from app.rest.sandboxes import add_sandboxes
+from app.rest.schedules import add_schedules
+from app.rest.schemas import add_schemas
+from app.rest.search import add_search
 from app.rest.segment_definitions import add_segment_definitions
 from app.rest.segment_jobs import add_segment_jobs
 from app.rest.v1 import add_audit_events, add_viewer
@@ -22,7 +31,16 @@ def facade_routes(services: Services) -> list[Route]:
     add_audiences(routes, services.audiences)
     add_estimates(routes, services.estimates)
     add_segment_jobs(routes, services.segment_jobs)
+    add_export_jobs(routes, services.export_jobs)
+    add_schedules(routes, services.schedules)
+    add_external_audiences(routes, services.external_audiences)
+    add_merge_policies(routes, services.merge_policies)
+    add_search(routes, services.search)
+    add_profiles(routes, services.profiles)
     add_sandboxes(routes, services.viewer)
+    add_access_control(routes, services.viewer)
+    add_schemas(routes, services.schemas)
+    add_audit_log(routes, services.audit_log)
     return routes.routes
 
 

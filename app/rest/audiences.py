@@ -1,4 +1,4 @@
-"""``/data/core/ups/audiences``, read as AEP answers it."""
+"""``/data/core/ups/audiences``, answered as AEP answers it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from starlette.responses import Response
 from app.aep import paging, paths
 from app.aep.filters import parse_properties
 from app.context import RequestContext
-from app.rest.plumbing import Routes, json_answer, query_of
+from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer
 from app.rest.segment_definitions import bulk_answer, read_bulk_ids
 from app.services.audiences import AudienceService
 
 
 def add_audiences(routes: Routes, audiences: AudienceService) -> None:
-    """Add the calls that read audiences."""
+    """Add the calls of audiences."""
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
         query = request.query_params
@@ -41,6 +41,29 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
         rows = await audiences.get_many(ctx, ids)
         return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
 
+    async def create(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer((await audiences.create(ctx, await read_object(request))).value)
+
+    async def update(request: Request, ctx: RequestContext) -> Response:
+        operations = await read_json(request)
+        return relay_answer((await audiences.update(ctx, request.path_params["id"], operations)).value)
+
+    async def replace(request: Request, ctx: RequestContext) -> Response:
+        document = await read_object(request)
+        return relay_answer((await audiences.replace(ctx, request.path_params["id"], document)).value)
+
+    async def delete(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer((await audiences.delete(ctx, request.path_params["id"])).value)
+
+    async def update_metrics(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer((await audiences.update_metrics(ctx, await read_json(request))).value)
+
+    one = paths.AUDIENCES + "/{id}"
     routes.add("POST", paths.AUDIENCES_BULK_GET, bulk_get)
+    routes.add("POST", paths.AUDIENCES_BULK_PATCH_METRIC, update_metrics)
     routes.add("GET", paths.AUDIENCES, list_all)
-    routes.add("GET", paths.AUDIENCES + "/{id}", get)
+    routes.add("POST", paths.AUDIENCES, create)
+    routes.add("GET", one, get)
+    routes.add("PATCH", one, update)
+    routes.add("PUT", one, replace)
+    routes.add("DELETE", one, delete)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.aep import headers as aep_headers
 from app.aep import paths
 from app.context import RequestContext
 from app.rest.plumbing import Routes, json_answer, query_of, read_object
@@ -16,7 +17,8 @@ def add_estimates(routes: Routes, estimates: EstimateService) -> None:
 
     async def start(request: Request, ctx: RequestContext) -> Response:
         written = await estimates.start_preview(ctx, await read_object(request))
-        return json_answer(written.body, 201)
+        location = {aep_headers.LOCATION: paths.resource(paths.PREVIEW, written.value.preview_id)}
+        return json_answer(written.body, 201, location)
 
     async def preview(request: Request, ctx: RequestContext) -> Response:
         reply = await estimates.get_preview(ctx, request.path_params["id"], query_of(request))

@@ -14,6 +14,7 @@ from app.aep import bodies
 from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
+from app.upstream.client import Reply
 
 Handler = Callable[[Request, RequestContext], Awaitable[Response]]
 RenderError = Callable[[Request, GatewayError], Response]
@@ -41,6 +42,17 @@ class Routes:
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return ``body`` as JSON."""
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+_RELAYED_HEADERS = (aep_headers.LOCATION, "location")
+
+
+def relay_answer(reply: Reply) -> Response:
+    """Return AEP's answer as it came: status, body, and the headers that belong to its meaning."""
+    headers = {name: reply.headers[name] for name in _RELAYED_HEADERS if name in reply.headers}
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=headers)
+    return json_answer(reply.body, reply.status, headers)
 
 
 async def read_json(request: Request, *, any_type: bool = False) -> Any:

@@ -76,10 +76,18 @@ def facade_error(request: Request, problem: GatewayError) -> Response:
             return _json(fault.body(), fault.status)
     if isinstance(problem, UnsupportedMediaType):
         return _json(aep_errors.content_type_body(), 400)
-    status = status_of(problem)
-    code = problem.upstream_code if isinstance(problem, UpstreamRefused) else None
-    body = aep_errors.service_body(status, _sentences(problem), code=code, request_id=request.state.request_id)
+    refusal = _refusal_behind(problem)
+    status = status_of(refusal or problem)
+    code = refusal.upstream_code if refusal else None
+    sentences = refusal.messages if refusal else _sentences(problem)
+    body = aep_errors.service_body(status, sentences, code=code, request_id=request.state.request_id)
     return _json(body, status, _headers(problem))
+
+
+def _refusal_behind(problem: GatewayError) -> UpstreamRefused | None:
+    """Return the refusal of AEP that an error stands for: clients of AEP know its words, not ours."""
+    cause = problem if isinstance(problem, UpstreamRefused) else problem.__cause__
+    return cause if isinstance(cause, UpstreamRefused) else None
 
 
 def problem_error(request: Request, problem: GatewayError) -> Response:

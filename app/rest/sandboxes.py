@@ -23,6 +23,10 @@ def add_sandboxes(routes: Routes, viewer: ViewerService) -> None:
         links = {"page": {"href": f"{paths.SANDBOXES}?limit={{limit}}&offset={{offset}}", "templated": True}}
         return json_answer({"sandboxes": found, "_page": page, "_links": links})
 
+    async def types(_request: Request, ctx: RequestContext) -> Response:
+        found = dict.fromkeys(sandbox.type for sandbox in await viewer.sandboxes(ctx))
+        return json_answer({"sandboxTypes": [{"id": one, "title": one.capitalize()} for one in found]})
+
     async def get(request: Request, ctx: RequestContext) -> Response:
         name = request.path_params["name"]
         for sandbox in await viewer.sandboxes(ctx):
@@ -31,12 +35,14 @@ def add_sandboxes(routes: Routes, viewer: ViewerService) -> None:
         raise NotFound(f"This organization has no sandbox named {name!r}.")
 
     routes.add("GET", paths.SANDBOX_MANAGEMENT, list_all)
+    routes.add("GET", paths.SANDBOX_TYPES, types)
     routes.add("GET", paths.SANDBOXES, list_all)
     routes.add("GET", paths.SANDBOXES + "/{name}", get)
 
 
 def _document(sandbox: Sandbox) -> dict[str, Any]:
     return {
+        "id": sandbox.aep_id,
         "name": sandbox.name,
         "title": sandbox.title,
         "state": "active",

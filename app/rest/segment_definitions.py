@@ -74,7 +74,8 @@ async def read_bulk_ids(request: Request) -> list[str]:
         return models.bulk_ids(body)
     except InvalidRequest as problem:
         code = aep_errors.ErrorCode.BULK_SIZE
-        raise UpstreamRefused(f"{problem.detail}.", status=400, upstream_code=code, hint=problem.hint) from None
+        detail = f"{problem.detail}. {problem.hint}" if problem.hint else f"{problem.detail}."
+        raise UpstreamRefused(detail, status=400, upstream_code=code) from None
 
 
 def bulk_answer(request: Request, ids: list[str], found: dict[str, dict[str, object]]) -> Response:

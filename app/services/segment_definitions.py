@@ -155,9 +155,26 @@ class SegmentDefinitionService:
                 row = await unit.segment_definitions.get(ctx.sandbox.id, id)
             else:
                 row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id or "")
+        if row is None and aep_id is not None:
+            row = await self._read_through(ctx, aep_id)
         if row is None:
             raise _not_found(aep_id or str(id))
         return row
+
+    async def _read_through(self, ctx: RequestContext, aep_id: str) -> SegmentDefinitionRow | None:
+        """Ask AEP for a definition that the cache does not have yet, and keep it.
+
+        One that was made a moment ago, through ``/audiences`` or in Adobe's own pages, is there before the next sync
+        has seen it. Raises `NotFound`. With AEP away, what the cache has must do.
+        """
+        try:
+            document = await or_not_found(
+                upstream.get_segment_definition(self._client, target_of(ctx), aep_id), _not_found(aep_id)
+            )
+        except UpstreamUnavailable:
+            return None
+        async with self._database.write(ctx.tenant.id) as unit:
+            return await unit.segment_definitions.put(ctx.sandbox.id, document, author=None, now=datetime.now(UTC))
 
     async def get_many(self, ctx: RequestContext, aep_ids: Sequence[str]) -> dict[str, SegmentDefinitionRow]:
         """Return the definitions that exist among these ids of AEP."""
@@ -187,7 +204,7 @@ class SegmentDefinitionService:
             await self._rules.require_valid(ctx, wanted.expression)
 
         async def store(unit: WriteUnit, reply: Reply) -> Stored[SegmentDefinitionRow]:
-            return await self._keep(unit, ctx, reply.body)
+            return await self._keep(unit, ctx, reply.body, created=True)
 
         name = document.get("name")
         change = Change(
@@ -271,12 +288,16 @@ class SegmentDefinitionService:
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
-    async def _keep(self, unit: WriteUnit, ctx: RequestContext, body: Any) -> Stored[SegmentDefinitionRow]:
+    async def _keep(
+        self, unit: WriteUnit, ctx: RequestContext, body: Any, *, created: bool = False
+    ) -> Stored[SegmentDefinitionRow]:
         if not isinstance(body, dict) or not isinstance(body.get("id"), str):
             raise UpstreamUnavailable(
                 "Adobe Experience Platform's answer has no definition in it.", outcome_unknown=True
             )
-        row = await unit.segment_definitions.put(ctx.sandbox.id, body, author=author_of(ctx), now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        row = await unit.segment_definitions.put(ctx.sandbox.id, body, author=author_of(ctx), now=now, created=created)
+        await _carry_over(unit, ctx, body, now)
         return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
 
     def _forget_when_gone(self, ctx: RequestContext, aep_id: str) -> Any:
@@ -291,6 +312,13 @@ class SegmentDefinitionService:
     async def _cached(self, ctx: RequestContext, aep_id: str) -> SegmentDefinitionRow | None:
         async with self._database.read(ctx.tenant.id) as unit:
             return await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+
+
+async def _carry_over(unit: WriteUnit, ctx: RequestContext, definition: dict[str, Any], now: datetime) -> None:
+    """Let the cached audience of a changed definition show the change before the next sync does."""
+    audience = await unit.audiences.by_aep_id(ctx.sandbox.id, definition["id"])
+    if audience is not None:
+        await unit.audiences.put(ctx.sandbox.id, {**audience.document, **definition}, now=now)
 
 
 def author_of(ctx: RequestContext) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class ViewerService:
             product_profiles=ctx.product_profiles,
         )
 
+    def require_access_control(self, ctx: RequestContext) -> None:
+        """Raise `Forbidden` unless the caller may ask what permissions there are and which he holds."""
+        require(ctx, "get_access_control")
+
     async def sandboxes(self, ctx: RequestContext) -> tuple[Sandbox, ...]:
         """Return the tenant's sandboxes, the default one first."""
         require(ctx, "list_sandboxes")

@@ -153,6 +153,10 @@ class AEPClient:
         )
 
     def _read_response(self, call: Call, response: httpx.Response) -> Reply:
+        if response.has_redirect_location:
+            # An export answers with the address of its file, which is the caller's to fetch.
+            self._metrics.upstream_calls.labels(call.operation, "ok").inc()
+            return Reply(response.status_code, None, response.headers)
         if response.is_success:
             body = _json_or_none(response)
             if body is not None or not response.content:
@@ -201,7 +205,11 @@ def _to_error(
             hint="An administrator checks the credential and its product profiles with 'segment-gateway tenant'.",
         )
     return UpstreamRefused(
-        error.message, status=status, upstream_code=error.code, upstream_request_id=upstream_request_id
+        error.message,
+        status=status,
+        upstream_code=error.code,
+        upstream_request_id=upstream_request_id,
+        messages=error.messages,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -15,13 +16,17 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.audit.recorder import AuditRecorder
 from app.cli.demo_people import seed_tenants
+from app.context.permissions import Permission
 from app.main import Gateway, build_gateway
 from app.settings import ServerSettings, Settings, SyncSettings, UpstreamSettings
+from app.tenancy.administration import Administration
 
 PROFILES = 500
 
@@ -86,6 +91,7 @@ class Stack:
     http: httpx.AsyncClient
     tenants: dict[str, dict[str, Any]]
     emulator: Emulator
+    state_dir: Path
     _token: dict[str, str]
 
     def key(self, account: str, slug: str = "luma") -> str:
@@ -103,6 +109,21 @@ class Stack:
             reply = await self.http.post("/ims/token/v3", data=form)
             self._token[slug] = reply.json()["access_token"]
         return self._token[slug]
+
+    async def headers_with(self, *permissions: Permission, slug: str = "luma") -> dict[str, str]:
+        """Return the headers of a new integration that holds exactly these permissions in every sandbox."""
+        administration = Administration(self.gateway.database, self.gateway.sealer, AuditRecorder(), actor_name="test")
+        tenant_id = UUID(json.loads((self.state_dir / "demo.json").read_text())[slug]["id"])
+        name = f"Test {uuid4().hex}"
+        profile = await administration.create_product_profile(tenant_id, name, permissions)
+        issued = await administration.issue_integration(tenant_id, name, profile, ["openid"])
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": issued.client_id,
+            "client_secret": issued.client_secret,
+        }
+        token = (await self.http.post("/ims/token/v3", data=form)).json()["access_token"]
+        return {"authorization": f"Bearer {token}"}
 
     async def graphql(
         self, query: str, variables: dict[str, Any] | None = None, *, account: str = "author", slug: str = "luma"
@@ -158,4 +179,4 @@ async def running_stack(emulator: Emulator, database_url: str, state_dir: Path) 
         gateway.app.router.lifespan_context(gateway.app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http,
     ):
-        yield Stack(gateway, http, {one["slug"]: one for one in tenants}, emulator, {})
+        yield Stack(gateway, http, {one["slug"]: one for one in tenants}, emulator, state_dir, {})

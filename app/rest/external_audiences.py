@@ -1,0 +1,47 @@
+"""``/data/core/ais/external-audience``, passed through to AEP."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.aep import paths
+from app.context import RequestContext
+from app.rest.plumbing import Routes, query_of, read_json, relay_answer
+from app.services.external_audiences import ExternalAudienceService
+
+
+def add_external_audiences(routes: Routes, audiences: ExternalAudienceService) -> None:
+    """Add the calls of external audiences."""
+
+    async def create(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer((await audiences.create(ctx, await read_json(request))).value)
+
+    async def operation(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer(await audiences.operation(ctx, request.path_params["id"]))
+
+    async def update(request: Request, ctx: RequestContext) -> Response:
+        audience_id, body = request.path_params["id"], await read_json(request)
+        return relay_answer((await audiences.update(ctx, audience_id, body)).value)
+
+    async def delete(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer((await audiences.delete(ctx, request.path_params["id"])).value)
+
+    async def create_run(request: Request, ctx: RequestContext) -> Response:
+        audience_id, body = request.path_params["id"], await read_json(request)
+        return relay_answer((await audiences.create_run(ctx, audience_id, body)).value)
+
+    async def runs(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer(await audiences.runs(ctx, request.path_params["id"], query_of(request)))
+
+    async def run(request: Request, ctx: RequestContext) -> Response:
+        return relay_answer(await audiences.run(ctx, request.path_params["id"], request.path_params["run"]))
+
+    one = paths.EXTERNAL_AUDIENCES + "/{id}"
+    routes.add("POST", paths.EXTERNAL_AUDIENCES, create)
+    routes.add("GET", paths.EXTERNAL_AUDIENCE_OPERATIONS + "/{id}", operation)
+    routes.add("PATCH", one, update)
+    routes.add("DELETE", one, delete)
+    routes.add("POST", one + "/runs", create_run)
+    routes.add("GET", one + "/runs", runs)
+    routes.add("GET", one + "/runs/{run}", run)
