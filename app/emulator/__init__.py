@@ -10,7 +10,7 @@ which a request walks:
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)
     deeds                 what calls do: the permissions they need, and their names in the audit log
     segment_definitions, audiences, estimates, segment_jobs, export_jobs, schedules, search, merge_policies, sandboxes,
-    access_control, audit_log, schema_registry
+    access_control, audit_log, schema_registry, external_audiences
                           one file per resource; `documents` and `bulk` are what several of them share
     answers               JSON bodies and AEP's error bodies
     rules, schemas        rules checked against the organization's union schema

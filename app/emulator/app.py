@@ -26,12 +26,14 @@ from app.emulator.access_control import AccessControl
 from app.emulator.answers import json_answer
 from app.emulator.audiences import Audiences
 from app.emulator.audit_log import AuditLog
-from app.emulator.background import Background
+from app.emulator.background import Background, repeat
 from app.emulator.clock import Clock, TimeSource
 from app.emulator.clock_control import ClockControl
 from app.emulator.estimates import Estimates
 from app.emulator.export_job_work import ExportJobWork
 from app.emulator.export_jobs import ExportJobs
+from app.emulator.external_audience_work import ExternalAudienceWork
+from app.emulator.external_audiences import ExternalAudiences
 from app.emulator.gate import Gate
 from app.emulator.ims import IMS
 from app.emulator.merge_policies import MergePolicies
@@ -129,19 +131,25 @@ async def _routes(settings: EmulatorSettings, resources: _Resources) -> list[Bas
     job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
     export_work = ExportJobWork(rules, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s)
     jobs = SegmentJobs(gate, workplaces, job_work, max_unfinished=settings.max_unfinished_jobs)
+    external_work = ExternalAudienceWork(
+        workplaces, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s
+    )
     for place in workplaces.all():
+        await external_work.resume(place)
         await estimates.resume(place)
         await job_work.resume(place)
         await export_work.resume(place)
-    scheduler = Scheduler(workplaces, job_work, export_work, clock, poll_s=settings.scheduler_poll_s)
-    background.start("scheduler", scheduler.run())
-    clock.listen(scheduler.look)
+    scheduler = Scheduler(workplaces, job_work, export_work, clock)
+    for what, look in (("schedules", scheduler.look), ("external audiences", external_work.expire)):
+        clock.listen(look)
+        background.start(what, repeat(look, settings.scheduler_poll_s))
     return [
         Route("/healthz", _healthz(organizations), methods=["GET"]),
         *ClockControl(clock).routes(),
         *IMS(organizations, tokens, state).routes(),
         *SegmentDefinitions(gate, rules, writer).routes(),
         *Audiences(gate, writer).routes(),
+        *ExternalAudiences(gate, workplaces, external_work).routes(),
         *estimates.routes(),
         *jobs.routes(),
         *ExportJobs(gate, workplaces, export_work).routes(),

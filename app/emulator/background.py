@@ -7,12 +7,22 @@ is taken up again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+
+async def repeat(step: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    """Call ``step`` again and again, with pauses, until cancelled. A fault is logged and the next call comes."""
+    while True:
+        try:
+            await step()
+        except Exception as fault:
+            log.error("emulator.repeated_work_failed", exc_info=fault)
+        await asyncio.sleep(pause_s)
 
 
 class Background:

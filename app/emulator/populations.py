@@ -7,7 +7,7 @@ query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -128,6 +128,17 @@ class Population:
         """Return the profiles of a range of numbers as XDM documents with their events, by number."""
         namespace = self._dataset.namespace
         return await self._dataset.run(lambda connection: documents.profiles(connection, namespace, numbers))
+
+    async def with_identities(self, identities: Mapping[str, Collection[str]]) -> BitMap:
+        """Return the profiles that have one of some identities, which are given by the code of their namespace.
+
+        Codes are compared in any letter case; namespaces that nobody has find nobody.
+        """
+        return BitMap(await self._dataset.run(lambda connection: documents.numbers_by_identity(connection, identities)))
+
+    async def put(self, segment_id: str, members: BitMap, *, run_id: str, at_ms: int) -> None:
+        """Store who is in an audience that no rule decides."""
+        await asyncio.to_thread(self.memberships.replace, {segment_id: members}, run_id=run_id, at_ms=at_ms)
 
     async def close(self) -> None:
         """Wait for running queries and close the files."""

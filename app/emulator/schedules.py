@@ -101,25 +101,16 @@ class Schedules:
 
 
 class Scheduler:
-    """Begins the runs of schedules that are due by the emulator's clock: looks every ``poll_s`` seconds, and after each
-    jump of the clock. A jump over several runs makes one, as a stop of the process does.
+    """Begins the runs of schedules that are due by the emulator's clock. `look` is called every now and then, and
+    after each jump of the clock. A jump over several runs makes one, as a stop of the process does.
     """
 
-    def __init__(
-        self, workplaces: Workplaces, jobs: SegmentJobWork, exports: ExportJobWork, clock: Clock, *, poll_s: float
-    ) -> None:
+    def __init__(self, workplaces: Workplaces, jobs: SegmentJobWork, exports: ExportJobWork, clock: Clock) -> None:
         self._workplaces = workplaces
         self._jobs = jobs
         self._exports = exports
         self._clock = clock
-        self._poll_s = poll_s
         self._looking = asyncio.Lock()
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(self._poll_s)
 
     async def look(self, _jump: Jump | None = None) -> None:
         """Begin what is due now. A fault in one schedule holds up no other."""

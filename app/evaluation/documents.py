@@ -7,7 +7,7 @@ Times are ISO 8601 texts in UTC with milliseconds, days are ISO dates; absent va
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -36,6 +36,19 @@ def profiles(connection: Connection, namespace: str, numbers: range) -> dict[int
         _put(found[row[0]], model.path_in(model.PERKS_PATH, namespace), row[2], append=True)
     for number, events in _events(connection, namespace, numbers).items():
         _put(found[number], model.EVENTS_PATH, events)
+    return found
+
+
+def numbers_by_identity(connection: Connection, identities: Mapping[str, Collection[str]]) -> set[int]:
+    """Return the numbers of the profiles that have one of some identities, by namespace code in any letter case."""
+    column = model.IDENTITIES.fields[0].column
+    found: set[int] = set()
+    for code, values in identities.items():
+        sql = (
+            f"SELECT DISTINCT {model.PROFILE_KEY} FROM {model.IDENTITIES.table} "  # noqa: S608
+            f"WHERE lower({model.IDENTITY_NAMESPACE_COLUMN}::VARCHAR) = lower(?) AND {column} IN (SELECT unnest(?))"
+        )
+        found.update(row[0] for row in connection.execute(sql, [code, list(values)]).fetchall())
     return found
 
 
