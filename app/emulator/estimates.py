@@ -137,6 +137,8 @@ class Estimates:
                 "profilesMatchedSoFar": reading.rows_matched,
                 "totalRows": reading.rows_total,
                 "confidenceInterval": "95%",
+                # No member of the vendor's. His standard error says nothing where a sample has no match at all.
+                "estimatedInterval": {"low": reading.low, "high": reading.high},
                 "_links": {"preview": link},
             }
         )
@@ -178,8 +180,6 @@ class Estimates:
         query_id = key[-1]
         try:
             async with self._background.turns:
-                await asyncio.sleep(self._step_s)
-                self._readings[key] = population.nothing_read()
                 outcome = await self._count(key, population, document)
             await store.change_work(
                 KIND, query_id, lambda stored: {**stored, **outcome}, state_member="state", now_ms=self._now_ms()
@@ -193,9 +193,10 @@ class Estimates:
         moment: datetime = from_epoch_ms(document["asOfMs"])
         try:
             rule: Rule = self._rules.parse(population.organization, document["expression"])
-            self._readings[key] = await population.rough_estimate(rule, moment)
-            await asyncio.sleep(self._step_s)
-            reading = await population.estimate(rule, moment)
+            async for reading in population.estimates(rule, moment):
+                # The first numbers show at once; the pause after them lets clients see a running estimate.
+                self._readings[key] = reading
+                await asyncio.sleep(self._step_s)
         except (PublicError, Refusal) as fault:
             # The reason belongs to whoever asked, so it is stored with the preview and not only logged.
             log.warning("emulator.estimate_failed", preview_query_id=key[-1], reason=str(fault))
@@ -203,7 +204,7 @@ class Estimates:
         except Exception as fault:
             log.error("emulator.estimate_broke", preview_query_id=key[-1], exc_info=fault)
             return {"state": "FAILED", "fault": "The estimate met an internal error; see the emulator's log."}
-        return {"state": "RESULT_READY", "reading": reading.to_document()}
+        return {"state": "RESULT_READY", "reading": self._readings[key].to_document()}
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock.now())

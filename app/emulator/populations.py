@@ -7,7 +7,7 @@ query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +19,7 @@ from app.emulator.organizations import EmulatedSandbox, Organization, Organizati
 from app.emulator.rules import Rule
 from app.emulator.settings import EmulatorSettings
 from app.errors import InternalError
-from app.evaluation import documents
+from app.evaluation import documents, sampling
 from app.evaluation.batch.job import OnProgress
 from app.evaluation.dataset import Dataset
 from app.evaluation.dataset import Progress as BuildProgress
@@ -35,12 +35,14 @@ FOLDER: Final = "samples"
 MEMBERSHIP_FOLDER: Final = "memberships"
 _DEVELOPMENT_SHARE: Final = 10
 _MINIMUM_PROFILES: Final = 10
-_ROUGH_SHARE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an estimate knows at some moment. ``by_namespace`` counts matches by namespace id."""
+    """What an estimate knows at some moment. ``by_namespace`` counts matches by namespace id.
+
+    The size lies between ``low`` and ``high`` with a confidence of 95%.
+    """
 
     estimated_size: int
     standard_error: int
@@ -49,6 +51,8 @@ class Reading:
     rows_matched: int
     rows_total: int
     by_namespace: Mapping[str, int]
+    low: int
+    high: int
 
     def to_document(self) -> dict[str, Any]:
         """Return the reading as JSON."""
@@ -57,7 +61,8 @@ class Reading:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Reading:
         """Read what :meth:`to_document` wrote."""
-        return cls(**document)
+        size = document["estimated_size"]
+        return cls(**{"low": size, "high": size, **document})  # the bounds came with a later release
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +90,16 @@ class Population:
 
     def nothing_read(self) -> Reading:
         """Return the reading of an estimate that has not begun."""
-        return Reading(0, 0, self.total_profiles, 0, 0, self.total_profiles, {})
+        total = self.total_profiles
+        return Reading(0, 0, total, 0, 0, total, {}, 0, total)
 
-    async def rough_estimate(self, rule: Rule, now: datetime) -> Reading:
-        """Estimate from a tenth of the sample: what a running estimate shows first."""
-        rows = max(1, self.total_profiles // _ROUGH_SHARE)
-        return _reading(await self._engine.estimate(rule.checked, now, rows=rows))
+    async def estimates(self, rule: Rule, now: datetime) -> AsyncIterator[Reading]:
+        """Estimate from a hundredth of the profiles, then from more, last from the whole sample.
 
-    async def estimate(self, rule: Rule, now: datetime) -> Reading:
-        """Estimate from the whole sample; exact below a million profiles."""
-        return _reading(await self._engine.estimate(rule.checked, now))
+        The last one is exact below a million profiles.
+        """
+        for rows in sampling.rows_of_steps(self.total_profiles):
+            yield _reading(await self._engine.estimate(rule.checked, now, rows=rows))
 
     async def rows(self, rule: Rule, now: datetime, offset: int, limit: int) -> list[tuple[str, list[str]]]:
         """Return a page of members as (XID, other identities), in a stable order."""
@@ -233,4 +238,6 @@ def _reading(estimate: Estimate) -> Reading:
         rows_matched=estimate.matched,
         rows_total=estimate.rows_total,
         by_namespace={str(one.namespace.number): one.profiles for one in estimate.by_namespace},
+        low=estimate.interval.low,
+        high=estimate.interval.high,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,8 +20,9 @@ from pyroaring import BitMap
 from app.evaluation import batch, documents, sampling, selection
 from app.evaluation.batch import Job, Outcome
 from app.evaluation.batch.job import OnProgress, SegmentMembers
-from app.evaluation.dataset import Dataset
+from app.evaluation.dataset import Connection, Dataset
 from app.evaluation.layout import SampleLayout
+from app.evaluation.namespaces import IdentityNamespace
 from app.evaluation.sampling import Interval
 from app.evaluation.selection import Counts, Member, NamespaceCount, Result, Selection
 from app.pql import Checked, to_sql
@@ -77,14 +79,22 @@ class Engine:
     async def estimate(self, rule: Checked, now: datetime, *, rows: int | None = None) -> Estimate:
         """Estimate how many profiles qualify, from as many as `sampling.rows_to_read` says, or ``rows`` if fewer.
 
-        A smaller ``rows`` gives the rough answer that a running estimate shows before it is ready.
+        A smaller ``rows``, as from `sampling.rows_of_steps`, gives the rough answer that a running estimate shows
+        before it is ready. The profiles are read as one range of numbers, which is a random sample of those that the
+        data set was made with. What arrived later has numbers in order of arrival, so all of that is read.
         """
-        to_read = sampling.rows_to_read(self.profiles)
+        total, made = self.profiles, min(self._dataset.spec.profiles, self.profiles)
+        to_read = sampling.rows_to_read(total)
         read = to_read if rows is None else max(0, min(rows, to_read))
+        sample, later = (range(read), range(made, total)) if read < made else (range(total), range(total, total))
         selected = self._compile(rule, now)
-        window = None if read == self.profiles else range(read)
-        counts = await self._dataset.run(lambda connection: selection.count_by_namespace(connection, selected, window))
-        return _estimate(counts, to_read, read, self.profiles)
+
+        def count(connection: Connection) -> tuple[Counts, Counts]:
+            window = None if len(sample) == total else sample
+            sampled = selection.count_by_namespace(connection, selected, window)
+            return sampled, selection.count_by_namespace(connection, selected, later) if later else Counts(0, ())
+
+        return _estimate(*await self._dataset.run(count), to_read, sample, later)
 
     async def members(self, rule: Checked, now: datetime, *, offset: int = 0, limit: int = 100) -> tuple[Member, ...]:
         """Return a page of the profiles that qualify, in a stable order."""
@@ -138,15 +148,25 @@ def nobody(_segment_id: str) -> BitMap:
     return BitMap()
 
 
-def _estimate(counts: Counts, to_read: int, read: int, total: int) -> Estimate:
+def _estimate(sampled: Counts, arrived: Counts, to_read: int, sample: range, later: range) -> Estimate:
+    """Return what the counts tell: of ``sample``, drawn from all before ``later``, and of ``later`` as a whole."""
+    read, drawn_from = len(sample), later.start
+    interval = sampling.wilson_interval(sampled.matched, read, drawn_from)
     return Estimate(
-        estimated_size=sampling.estimated_size(counts.matched, read, total),
-        standard_error=sampling.standard_error(counts.matched, read, total),
-        interval=sampling.wilson_interval(counts.matched, read, total),
+        estimated_size=sampling.estimated_size(sampled.matched, read, drawn_from) + arrived.matched,
+        standard_error=sampling.standard_error(sampled.matched, read, drawn_from),
+        interval=Interval(interval.low + arrived.matched, interval.high + arrived.matched),
         confidence_percent=sampling.CONFIDENCE_PERCENT,
-        rows_to_read=to_read,
-        rows_read=read,
-        rows_total=total,
-        matched=counts.matched,
-        by_namespace=counts.by_namespace,
+        rows_to_read=max(to_read, read) + len(later),
+        rows_read=read + len(later),
+        rows_total=later.stop,
+        matched=sampled.matched + arrived.matched,
+        by_namespace=_added(sampled.by_namespace, arrived.by_namespace),
     )
+
+
+def _added(left: Iterable[NamespaceCount], right: Iterable[NamespaceCount]) -> tuple[NamespaceCount, ...]:
+    profiles: Counter[IdentityNamespace] = Counter()
+    for one in (*left, *right):
+        profiles[one.namespace] += one.profiles
+    return tuple(NamespaceCount(namespace, count) for namespace, count in profiles.items())

@@ -14,6 +14,8 @@ FIXED_UP_TO = 20_000_000
 FIXED_ROWS = 1_000_000
 LARGE_SHARE = 0.05
 
+FIRST_SHARE = 0.01
+
 CONFIDENCE_PERCENT = 95
 _Z = 1.959963984540054
 
@@ -34,6 +36,20 @@ def rows_to_read(total: int) -> int:
     if total < WHOLE_BELOW:
         return total
     return FIXED_ROWS if total <= FIXED_UP_TO else math.ceil(total * LARGE_SHARE)
+
+
+def rows_of_steps(total: int) -> tuple[int, ...]:
+    """Return how many profiles an estimate has read at each step at which it shows numbers; the last reads all.
+
+    The first step reads a hundredth of all profiles, which answers at once; each following one ten times more.
+    """
+    to_read = rows_to_read(total)
+    steps = []
+    rows = max(1, math.ceil(total * FIRST_SHARE))
+    while rows < to_read:
+        steps.append(rows)
+        rows *= 10
+    return (*steps, to_read)
 
 
 def estimated_size(matched: int, read: int, total: int) -> int:

@@ -54,7 +54,9 @@ async def test_a_finished_estimate_has_the_documented_members(emulator: Emulator
         "totalRows",
         "confidenceInterval",
         "_links",
+        "estimatedInterval",  # ours
     }
+    assert body["estimatedInterval"] == {"low": body["estimatedSize"], "high": body["estimatedSize"]}
     assert body["totalRows"] == body["numRowsToRead"] == body["profilesReadSoFar"] == PROFILES
     assert body["standardError"] == 0
     assert body["estimatedSize"] == body["profilesMatchedSoFar"] > 0
@@ -83,17 +85,17 @@ async def test_each_sandbox_has_its_own_profiles(emulator: Emulator) -> None:
 async def test_an_estimate_passes_through_running_with_numbers_that_grow(start: Start) -> None:
     async with start(estimate_step_s=0.05) as emulator:
         begun = await _begin(emulator, emulator.rule("gold"))
-        seen: list[str] = []
+        seen: list[str] = [begun["state"]]
         read: list[int] = []
         path = f"{ESTIMATE}/{begun['previewId']}"
-        while not seen or seen[-1] != "RESULT_READY":
+        while seen[-1] != "RESULT_READY":
             body = (await emulator.call("GET", path)).json()
             seen.append(body["state"])
             read.append(body["profilesReadSoFar"])
             await asyncio.sleep(0.002)
         assert list(dict.fromkeys(seen)) == ["NEW", "RUNNING", "RESULT_READY"]
         assert read == sorted(read)
-        assert PROFILES // 10 in read
+        assert {PROFILES // 100, PROFILES // 10, PROFILES} <= set(read)
 
 
 async def test_a_preview_shows_members_in_pages(emulator: Emulator) -> None:
@@ -118,13 +120,18 @@ async def test_a_preview_shows_members_in_pages(emulator: Emulator) -> None:
     assert row["endCustomerIds"]
 
 
-async def test_an_unfinished_preview_has_no_results(start: Start) -> None:
+async def test_an_unfinished_preview_has_no_results_and_an_estimate_from_a_hundredth(start: Start) -> None:
     async with start(estimate_step_s=30) as emulator:
         begun = await _begin(emulator, emulator.rule("gold"))
+        path = f"{ESTIMATE}/{begun['previewId']}"
+        estimate = await emulator.until(path, lambda body: body["state"] == "RUNNING")
         body = (await emulator.call("GET", f"{PREVIEW}/{begun['previewId']}")).json()
-        assert (body["results"], body["state"]) == ([], "NEW")
-        estimate = (await emulator.call("GET", f"{ESTIMATE}/{begun['previewId']}")).json()
-        assert (estimate["estimatedSize"], estimate["profilesReadSoFar"], estimate["totalRows"]) == (0, 0, PROFILES)
+        assert (body["results"], body["state"]) == ([], "RUNNING")
+        matched, read = estimate["profilesMatchedSoFar"], estimate["profilesReadSoFar"]
+        assert (read, estimate["numRowsToRead"], estimate["totalRows"]) == (PROFILES // 100, PROFILES, PROFILES)
+        assert estimate["estimatedSize"] == matched * 100
+        interval = estimate["estimatedInterval"]
+        assert matched <= interval["low"] <= estimate["estimatedSize"] <= interval["high"] <= PROFILES - read + matched
 
 
 @pytest.mark.parametrize("ready", [True, False])

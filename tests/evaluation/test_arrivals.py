@@ -16,9 +16,11 @@ import duckdb
 import pytest
 
 from app.errors import InternalError, InvalidRequest
-from app.evaluation import documents, model
+from app.evaluation import documents, model, sampling
 from app.evaluation.arrivals import Identity, Placed, Record
 from app.evaluation.dataset import Connection, Dataset
+from app.evaluation.engine import Engine
+from app.pql import check, parse
 from tests.evaluation.conftest import AS_OF, NAMESPACE, SPEC
 
 NEW = SPEC.profiles
@@ -172,6 +174,28 @@ async def test_a_query_sees_what_was_there_when_it_began(data: Dataset) -> None:
     written.set()
     assert await query == [NEW, NEW]
     assert await data.run(lambda c: c.execute("SELECT count(*) FROM profiles").fetchall()) == [(NEW + 1,)]
+
+
+async def test_an_estimate_reads_all_that_arrived_and_scales_the_rest(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "rows_to_read", lambda total: 1_000)
+    engine, rule = Engine(data), check(parse(f'{NAMESPACE}.loyalty.level = "gold"'))
+    before = await engine.estimate(rule, AS_OF)
+    gold = {NAMESPACE: {"loyalty": {"level": "gold"}}}
+    await data.append([Record((Identity("Email", f"{number}@x"),), gold) for number in range(70)])
+    after = await engine.estimate(rule, AS_OF)
+    assert after.estimated_size == before.estimated_size + 70
+    assert after.standard_error == before.standard_error
+    assert (after.rows_read, after.rows_to_read, after.rows_total) == (1_070, 1_070, NEW + 70)
+    assert (after.interval.low, after.interval.high) == (before.interval.low + 70, before.interval.high + 70)
+    by_code = {one.namespace.code: one.profiles for one in before.by_namespace}
+    assert {one.namespace.code: one.profiles for one in after.by_namespace} == by_code | {
+        "Email": by_code["Email"] + 70
+    }
+    monkeypatch.undo()
+    whole = await engine.estimate(rule, AS_OF)
+    assert whole.estimated_size == whole.matched == await engine.count(rule, AS_OF)
 
 
 async def test_what_is_open_for_reading_cannot_be_appended_to(dataset: Dataset) -> None:

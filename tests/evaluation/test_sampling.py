@@ -29,6 +29,21 @@ def test_sample_sizes_are_the_documented_ones(total: int, read: int) -> None:
     assert sampling.rows_to_read(total) == read
 
 
+@pytest.mark.parametrize(
+    ("total", "steps"),
+    [
+        (0, (0,)),
+        (1, (1,)),
+        (50, (1, 10, 50)),
+        (999_999, (10_000, 100_000, 999_999)),
+        (10_000_000, (100_000, 1_000_000)),
+        (100_000_000, (1_000_000, 5_000_000)),
+    ],
+)
+def test_steps_begin_with_a_hundredth_and_end_with_the_whole_sample(total: int, steps: tuple[int, ...]) -> None:
+    assert sampling.rows_of_steps(total) == steps
+
+
 def test_reading_everything_leaves_no_doubt() -> None:
     assert sampling.estimated_size(87, 500, 500) == 87
     assert sampling.standard_error(87, 500, 500) == 0
