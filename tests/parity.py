@@ -46,7 +46,7 @@ how we know it. The page is written from the markers of the tests by `make parit
 date. What has no row here is not pinned by a test.
 
 Nothing on this page is a recording of Adobe's service: no row says more than its source does. The contract suite
-(`tests/contract`) can be pointed at Adobe to check the rows that it pins.
+(`tests/contract`) can be pointed at Adobe to check the rows that it pins; see [the emulator](emulator.md).
 
 """
 

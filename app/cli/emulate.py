@@ -17,8 +17,11 @@ def emulate(
     state_dir: Annotated[Path, typer.Option(help="Folder for its state and samples.")] = Path(".state/emulator"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     profiles: Annotated[int, typer.Option(min=100, help="Profiles in the sample of a production sandbox.")] = 100_000,
+    faults_by_header: Annotated[
+        bool, typer.Option("--faults-by-header", help="Let calls ask for a fault with x-emulator-fault.")
+    ] = False,
 ) -> None:
     """Play Adobe Experience Platform's segmentation and IMS on this machine."""
     log = LogSettings()
     configure_logging(log.log_level, json=log.log_json)
-    run(port, state_dir, profiles, host=host)
+    run(port, state_dir, profiles, host=host, faults_by_header=faults_by_header)

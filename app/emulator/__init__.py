@@ -6,6 +6,7 @@ which a request walks:
     serve, app            the process and the composition; `settings`
     clock, clock_control  the time, and the path that changes it
     plumbing              size of bodies, trailing slashes, one log line for each request
+    fault_injection, faults, fault_control   faults on demand: the layer, its rules, their admin path
     ims, tokens           the identity service and the tokens that it signs
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)
     deeds                 what calls do: the permissions they need, and their names in the audit log

@@ -34,6 +34,9 @@ from app.emulator.export_job_work import ExportJobWork
 from app.emulator.export_jobs import ExportJobs
 from app.emulator.external_audience_work import ExternalAudienceWork
 from app.emulator.external_audiences import ExternalAudiences
+from app.emulator.fault_control import FaultControl
+from app.emulator.fault_injection import FaultInjection
+from app.emulator.faults import Faults
 from app.emulator.gate import Gate
 from app.emulator.ims import IMS
 from app.emulator.merge_policies import MergePolicies
@@ -78,12 +81,15 @@ def create_app(
     machine's. Start-up raises InternalError when the state cannot be used.
     """
     tell = progress or _log_progress
+    faults = Faults()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             resources = await _open(settings, clock, tell, stack)
-            app.router.routes[:] = await _routes(settings, resources)
+            tokens = await _tokens(settings, resources)
+            app.state.withdraw_token = tokens.withdraw
+            app.router.routes[:] = [*FaultControl(faults).routes(), *await _routes(settings, resources, tokens)]
             log.info("emulator.ready", organizations=len(resources.organizations.all()))
             yield
         log.info("emulator.stopped")
@@ -94,6 +100,7 @@ def create_app(
             Middleware(RequestLog),
             Middleware(TrailingSlash),
             Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, refuse=refuse_large_body),
+            Middleware(FaultInjection, faults=faults, by_header=settings.faults_by_header),
         ],
         exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
@@ -117,11 +124,14 @@ async def _open(
     return _Resources(organizations, state, clock, populations, background)
 
 
-async def _routes(settings: EmulatorSettings, resources: _Resources) -> list[BaseRoute]:
-    organizations, state, clock = resources.organizations, resources.state, resources.clock
+async def _tokens(settings: EmulatorSettings, resources: _Resources) -> TokenOffice:
     key = await asyncio.to_thread(load_or_create_key, settings.state_dir)
-    revoked = await state.revoked_tokens()
-    tokens = TokenOffice(key, clock, lifetime_s=settings.token_lifetime_s, revoked=revoked)
+    revoked = await resources.state.revoked_tokens()
+    return TokenOffice(key, resources.clock, lifetime_s=settings.token_lifetime_s, revoked=revoked)
+
+
+async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: TokenOffice) -> list[BaseRoute]:
+    organizations, state, clock = resources.organizations, resources.state, resources.clock
     gate = Gate(organizations, tokens, state, clock)
     rules = RuleBook()
     writer = PlatformAudiences(rules)

@@ -57,13 +57,15 @@ class _Batch:
 class ExportOrder:
     """What makes one export different from another. ``request`` holds the checked members of a create body.
 
-    ``rules`` are the expressions, by segment id, of the segments that are evaluated before the export.
+    ``rules`` are the expressions, by segment id, of the segments that are evaluated before the export. ``breaks_off``
+    is an injected fault: the export fails and leaves no file.
     """
 
     request: Document
     rules: Mapping[str, Any]
     now_ms: int
     request_id: str
+    breaks_off: bool = False
 
 
 class ExportJobWork:
@@ -109,6 +111,9 @@ class ExportJobWork:
             async with self._background.turns:
                 document = await self._set(place, job_id, self._begun)
                 batches = await self._batches(place, document)
+                if document.get("_breaksOff"):
+                    await self._fail(place, job_id, "500", "The export broke off before its files were complete.")
+                    return
                 counters = await self._write(place, document, batches)
             await self._set(place, job_id, lambda stored: self._succeeded(stored, counters))
         except _Cancelled:
@@ -218,6 +223,7 @@ def _new_job(place: Workplace, number: int, order: ExportOrder) -> Document:
         "updateTime": order.now_ms,
         "requestId": order.request_id,
         "_rules": dict(order.rules),
+        "_breaksOff": order.breaks_off,
     }
 
 

@@ -16,6 +16,7 @@ from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
 from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.export_job_work import KIND, ExportJobWork, ExportOrder
+from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
 from app.emulator.merge_policies import default_merge_policy_id, merge_policies
 from app.emulator.state import WorkQuery
@@ -87,6 +88,7 @@ class ExportJobs:
             rules={one["id"]: one["expression"] for one in definitions if segments_first},
             now_ms=call.now_ms,
             request_id=call.request_id,
+            breaks_off=partial_share(call.request.scope) is not None,
         )
         document = await self._work.begin(self._workplaces.of(call), order)
         location = paths.resource(paths.EXPORT_JOBS, str(document["id"]))

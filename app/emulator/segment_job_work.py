@@ -46,13 +46,18 @@ class _Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What makes one job different from another. ``properties`` are those of scheduled jobs."""
+    """What makes one job different from another.
+
+    ``properties`` are those of scheduled jobs. ``breaks_off_at`` is an injected fault: the job fails after that share
+    of its segments.
+    """
 
     job_id: str
     now_ms: int
     request_id: str
     source: str = "api"
     properties: Mapping[str, str] | None = None
+    breaks_off_at: float | None = None
 
 
 def new_job_id() -> str:
@@ -109,6 +114,9 @@ class SegmentJobWork:
             async with self._background.turns:
                 document = await self._move(place, job_id, "PROCESSING")
                 await asyncio.sleep(self._step_s)
+                if document.get("_breaksOffAt") is not None:
+                    await self._break_off(place, job_id, document)
+                    return
                 since = place.population.memberships.version
                 results = await self._evaluate(place, job_id, document)
             await self._finish(place, job_id, results, since=since)
@@ -126,6 +134,22 @@ class SegmentJobWork:
         log.warning("emulator.segment_job_failed", job_id=job_id, reason=message)
         errors = [{"code": code, "msg": message, "callStack": ""}]
         await self._set(place, job_id, lambda document: {**self._ended(document, "FAILED"), "errors": errors})
+
+    async def _break_off(self, place: Workplace, job_id: str, document: Document) -> None:
+        """Evaluate a share of the segments, as an injected fault wants it, and fail: nobody's membership changes."""
+        every = list(document["_rules"].items())
+        done = dict(every[: int(len(every) * document["_breaksOffAt"])])
+        results = await self._evaluate(place, job_id, {**document, "_rules": done}) if done else {}
+        statuses = {one: {"realized": result.count, "exited": 0} for one, result in results.items()}
+        message = f"The evaluation broke off after {len(done)} of {len(every)} segments."
+        errors = [{"code": "500", "msg": message, "callStack": ""}]
+
+        def change(stored: Document) -> Document:
+            ended = self._ended(stored, "FAILED")
+            counters = _counters(document, results, statuses, place.population.total_profiles)
+            return {**ended, "metrics": {**ended["metrics"], **counters}, "errors": errors}
+
+        await self._set(place, job_id, change)
 
     async def _move(self, place: Workplace, job_id: str, status: str) -> Document:
         """Store the next state. Raises _Cancelled when the job was asked to stop."""
@@ -238,6 +262,7 @@ def _new_job(place: Workplace, definitions: Sequence[Document], order: JobOrder)
         **times.creation_members(order.now_ms),
         # The rules as they were when the job was made: a later change of a definition does not reach a running job.
         "_rules": {definition["id"]: definition["expression"] for definition in definitions},
+        "_breaksOffAt": order.breaks_off_at,
         "_mergePolicies": {definition["id"]: definition["mergePolicyId"] for definition in definitions},
     }
 

@@ -13,6 +13,7 @@ from app.aep.filters import PropertyFilter, parse_properties
 from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
 from app.emulator.bulk import bulk_answer
+from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
 from app.emulator.segment_job_work import (
     ALL_SEGMENTS,
@@ -79,7 +80,7 @@ class SegmentJobs:
         unfinished = await call.store.works_in_state(KIND, UNFINISHED)
         if len(unfinished) >= self._max_unfinished:
             raise Refusal(429, f"{len(unfinished)} segment jobs are unfinished. Wait until some have ended.")
-        order = JobOrder(new_job_id(), call.now_ms, call.request_id)
+        order = JobOrder(new_job_id(), call.now_ms, call.request_id, breaks_off_at=partial_share(call.request.scope))
         return json_answer(job_view(await self._work.begin(self._workplaces.of(call), definitions, order)))
 
     async def _get(self, call: Call) -> Response:

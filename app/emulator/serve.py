@@ -20,12 +20,15 @@ def run(
     profiles: int = 100_000,
     *,
     host: str = "127.0.0.1",
+    faults_by_header: bool = False,
 ) -> None:
     """Serve the emulator until it is told to stop (SIGINT, SIGTERM); calls under way are finished first.
 
     ``port`` 0 takes a free one. Logging must be configured by the caller.
     """
-    settings = EmulatorSettings(state_dir=state_dir, host=host, port=port, profiles=profiles)
+    settings = EmulatorSettings(
+        state_dir=state_dir, host=host, port=port, profiles=profiles, faults_by_header=faults_by_header
+    )
     server = make_server(settings)
     with _listen(host, port) as listener:
         log.info("emulator.listening", host=host, port=listener.getsockname()[1])

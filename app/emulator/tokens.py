@@ -83,6 +83,12 @@ class TokenOffice:
         """Return the time of the office's clock in milliseconds since 1970."""
         return epoch_ms(self._clock.now())
 
+    async def withdraw(self, text: str) -> None:
+        """Refuse a token from now on, if it is one of ours; a restart forgets that, as it forgets injected faults."""
+        token = self.read(text)
+        if token is not None:
+            self.forget(token.id)
+
     def forget(self, token_id: str) -> None:
         """Refuse a token from now on."""
         self._revoked.add(token_id)
