@@ -127,6 +127,12 @@ class EvaluationInfo(AEPModel):
         return switch is not None and switch.enabled
 
 
+def enabled_method(document: Mapping[str, Any]) -> EvaluationMethod:
+    """Return the evaluation method of an audience as AEP returns it; batch when it says nothing."""
+    given = document.get("evaluationInfo") or {}
+    return next((name for name in EVALUATION_METHODS if given.get(name, {}).get("enabled")), "batch")
+
+
 def evaluation_info(method: EvaluationMethod = "batch") -> dict[str, dict[str, bool]]:
     """Return the wire object for a method; all three members are always written."""
     return {name: {"enabled": name == method} for name in EVALUATION_METHODS}

@@ -5,13 +5,14 @@ which a request walks:
 
     serve, app            the process and the composition; `settings`
     clock, clock_control  the time, and the path that changes it
+    guardrails            AEP's limits, and the path that switches them
     plumbing              size of bodies, trailing slashes, one log line for each request
     fault_injection, faults, fault_control   faults on demand: the layer, its rules, their admin path
     ims, tokens           the identity service and the tokens that it signs
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)
     deeds                 what calls do: the permissions they need, and their names in the audit log
     segment_definitions, audiences, estimates, segment_jobs, export_jobs, schedules, search, merge_policies, sandboxes,
-    access_control, audit_log, schema_registry, external_audiences
+    access_control, audit_log, schema_registry, external_audiences, profiles
                           one file per resource; `documents` and `bulk` are what several of them share
     answers               JSON bodies and AEP's error bodies
     rules, schemas        rules checked against the organization's union schema

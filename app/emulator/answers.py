@@ -5,6 +5,7 @@ An exception of ``app.errors`` becomes the answer that AEP would give; one place
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,10 @@ def error_answer(exc: Exception, request_id: str) -> Response:
     if status is None or not isinstance(exc, GatewayError):
         log.error("emulator.call_failed", request_id=request_id, exc_info=exc)
         return _service_answer(500, "The service met an internal error. Its log has the request id.", request_id)
-    return _service_answer(status, _sentence(exc), request_id)
+    answer = _service_answer(status, _sentence(exc), request_id)
+    if isinstance(exc, QuotaExceeded) and exc.retry_after_s is not None:
+        answer.headers[headers.RETRY_AFTER] = str(math.ceil(exc.retry_after_s))
+    return answer
 
 
 async def read_json(request: Request) -> Any:

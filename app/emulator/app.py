@@ -38,15 +38,18 @@ from app.emulator.fault_control import FaultControl
 from app.emulator.fault_injection import FaultInjection
 from app.emulator.faults import Faults
 from app.emulator.gate import Gate
+from app.emulator.guardrails import GuardrailControl
 from app.emulator.ims import IMS
 from app.emulator.merge_policies import MergePolicies
 from app.emulator.organizations import Organizations
 from app.emulator.platform_audiences import PlatformAudiences
 from app.emulator.plumbing import RequestLog, answer_http_exception, refuse_large_body
 from app.emulator.populations import Populations, Progress
+from app.emulator.profiles import Profiles
 from app.emulator.rules import RuleBook
 from app.emulator.sandboxes import Sandboxes
-from app.emulator.schedules import Scheduler, Schedules
+from app.emulator.scheduler import Scheduler
+from app.emulator.schedules import Schedules
 from app.emulator.schema_registry import SchemaRegistry
 from app.emulator.search import Search
 from app.emulator.segment_definitions import SegmentDefinitions
@@ -132,15 +135,16 @@ async def _tokens(settings: EmulatorSettings, resources: _Resources) -> TokenOff
 
 async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: TokenOffice) -> list[BaseRoute]:
     organizations, state, clock = resources.organizations, resources.state, resources.clock
-    gate = Gate(organizations, tokens, state, clock)
+    guardrails = await GuardrailControl.open(state)
+    gate = Gate(organizations, tokens, state, clock, guardrails)
     rules = RuleBook()
-    writer = PlatformAudiences(rules)
+    writer = PlatformAudiences(rules, guardrails)
     populations, background = resources.populations, resources.background
     estimates = Estimates(gate, rules, populations, background, clock, step_s=settings.estimate_step_s)
     workplaces = Workplaces(organizations, state, populations)
     job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
     export_work = ExportJobWork(rules, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s)
-    jobs = SegmentJobs(gate, workplaces, job_work, max_unfinished=settings.max_unfinished_jobs)
+    jobs = SegmentJobs(gate, workplaces, job_work, guardrails, max_unfinished=settings.max_unfinished_jobs)
     external_work = ExternalAudienceWork(
         workplaces, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s
     )
@@ -156,6 +160,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     return [
         Route("/healthz", _healthz(organizations), methods=["GET"]),
         *ClockControl(clock).routes(),
+        *guardrails.routes(),
         *IMS(organizations, tokens, state).routes(),
         *SegmentDefinitions(gate, rules, writer).routes(),
         *Audiences(gate, writer).routes(),
@@ -164,8 +169,9 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
         *jobs.routes(),
         *ExportJobs(gate, workplaces, export_work).routes(),
         *Search(gate).routes(),
-        *Schedules(gate).routes(),
+        *Schedules(gate, workplaces, scheduler, guardrails).routes(),
         *MergePolicies(gate).routes(),
+        *Profiles(gate, workplaces, guardrails).routes(),
         *AccessControl(gate).routes(),
         *AuditLog(gate, clock).routes(),
         *Sandboxes(gate).routes(),

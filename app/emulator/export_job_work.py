@@ -18,13 +18,14 @@ from typing import Any, Final
 import structlog
 from pyroaring import BitMap
 
-from app.aep import times
+from app.aep import paging, times
 from app.emulator.answers import Refusal
 from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.export_files import ExportFile, batch_path, selected, selected_events
 from app.emulator.populations import Evaluation
 from app.emulator.rules import RuleBook
+from app.emulator.state import WorkQuery
 from app.emulator.workplaces import Workplace
 from app.errors import NotFound, PublicError
 
@@ -58,7 +59,7 @@ class ExportOrder:
     """What makes one export different from another. ``request`` holds the checked members of a create body.
 
     ``rules`` are the expressions, by segment id, of the segments that are evaluated before the export. ``breaks_off``
-    is an injected fault: the export fails and leaves no file.
+    is an injected fault: the export fails and leaves no file. ``run_id`` is that of a schedule's run.
     """
 
     request: Document
@@ -66,6 +67,7 @@ class ExportOrder:
     now_ms: int
     request_id: str
     breaks_off: bool = False
+    run_id: str | None = None
 
 
 class ExportJobWork:
@@ -87,6 +89,12 @@ class ExportJobWork:
         )
         self._start(place, str(document["id"]))
         return document
+
+    async def has_run(self, place: Workplace, run_id: str) -> bool:
+        """Tell whether a run of a schedule has its job already."""
+        newest = (paging.SortKey("creationTime", descending=True),)
+        found = WorkQuery(newest, 0, 1, keep=lambda document: document.get("_runId") == run_id)
+        return (await place.store.works(KIND, found))[1] > 0
 
     def _start(self, place: Workplace, job_id: str) -> None:
         self._background.start(place.key(KIND, job_id), self._run(place, job_id))
@@ -224,6 +232,7 @@ def _new_job(place: Workplace, number: int, order: ExportOrder) -> Document:
         "requestId": order.request_id,
         "_rules": dict(order.rules),
         "_breaksOff": order.breaks_off,
+        "_runId": order.run_id,
     }
 
 

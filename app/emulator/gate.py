@@ -6,6 +6,7 @@ sandbox of the header, so a handler has no way to reach another organization.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,10 +23,11 @@ from app.emulator import audit_trail
 from app.emulator.answers import Refusal, error_answer, json_answer, read_json
 from app.emulator.clock import Clock
 from app.emulator.deeds import Asset, Deed, check_permissions, label_denial, missing_labels
+from app.emulator.guardrails import GuardrailControl
 from app.emulator.organizations import Credential, EmulatedSandbox, Organization, Organizations
 from app.emulator.state import State, Store
 from app.emulator.tokens import Token, TokenOffice
-from app.errors import InternalError
+from app.errors import InternalError, QuotaExceeded
 
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
@@ -91,6 +93,7 @@ def place_members(organization: Organization, sandbox: EmulatedSandbox) -> dict[
 
 
 Handler = Callable[[Call], Awaitable[Response]]
+FaultAnswer = Callable[[Exception, str], Response]
 _Caller = tuple[Token, Organization, Credential]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -98,20 +101,35 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Gate:
     """Wraps handlers into endpoints that check the headers first and answer in AEP's shapes whatever happens."""
 
-    def __init__(self, organizations: Organizations, tokens: TokenOffice, state: State, clock: Clock) -> None:
+    def __init__(
+        self,
+        organizations: Organizations,
+        tokens: TokenOffice,
+        state: State,
+        clock: Clock,
+        guardrails: GuardrailControl,
+    ) -> None:
         self._organizations = organizations
         self._tokens = tokens
         self._state = state
         self._clock = clock
+        self._guardrails = guardrails
 
     def guard(
-        self, handler: Handler, *, any_body_type: bool = False, in_sandbox: bool = True, deed: Deed | None = None
+        self,
+        handler: Handler,
+        *,
+        any_body_type: bool = False,
+        in_sandbox: bool = True,
+        deed: Deed | None = None,
+        faults: FaultAnswer = error_answer,
     ) -> Endpoint:
         """Return the endpoint for a handler.
 
         ``any_body_type`` admits JSON bodies that do not call themselves JSON: Adobe's own request collection sends
         some calls as ``text/plain``. ``in_sandbox=False`` is for calls that concern the whole organization. The
-        ``deed`` says which permissions the call needs and how the audit log tells it.
+        ``deed`` says which permissions the call needs and how the audit log tells it. ``faults`` makes the answers for
+        what the call raises, where a service has a shape of its own.
         """
 
         async def endpoint(request: Request) -> Response:
@@ -119,9 +137,9 @@ class Gate:
             structlog.contextvars.bind_contextvars(request_id=request_id)
             try:
                 admitted = self._admit(request, request_id, any_body_type, in_sandbox)
-                answer = admitted if isinstance(admitted, Response) else await _answer(handler, admitted, deed)
+                answer = admitted if isinstance(admitted, Response) else await _answer(handler, admitted, deed, faults)
             except Exception as exc:  # noqa: BLE001 - the one place where every fault becomes an answer
-                answer = error_answer(exc, request_id)
+                answer = faults(exc, request_id)
             answer.headers[headers.REQUEST_ID] = request_id
             return answer
 
@@ -132,6 +150,12 @@ class Gate:
         if isinstance(caller, GatewayFault):
             return json_answer(caller.body(), caller.status)
         token, organization, credential = caller
+        now_ms = epoch_ms(self._clock.now())
+        try:
+            self._guardrails.count_call(token.client_id, now_ms)
+        except QuotaExceeded as fault:
+            wait = {headers.RETRY_AFTER: str(math.ceil(fault.retry_after_s or 1))}
+            return json_answer(aep_errors.TOO_MANY_REQUESTS.body(), 429, wait)
         if request.method in _BODY_METHODS and not any_body_type and not headers.is_json(_content_type(request)):
             return json_answer(aep_errors.content_type_body(), 400)
         sandbox = store = None
@@ -144,7 +168,6 @@ class Gate:
                 raise Refusal(404, f"The sandbox {name} is not found. Use an active sandbox of the organization.")
             store = self._state.store(organization.org_id, sandbox.name)
         structlog.contextvars.bind_contextvars(org_id=organization.org_id, sandbox=sandbox.name if sandbox else None)
-        now_ms = epoch_ms(self._clock.now())
         return Call(request, organization, credential, token, request_id, now_ms, sandbox, store)
 
     def _caller(self, request: Request) -> _Caller | GatewayFault:
@@ -172,7 +195,7 @@ class Gate:
         return token, organization, credential
 
 
-async def _answer(handler: Handler, call: Call, deed: Deed | None) -> Response:
+async def _answer(handler: Handler, call: Call, deed: Deed | None, faults: FaultAnswer) -> Response:
     """Check the permissions, answer, and record what was decided and what came of it."""
     denied = False
     try:
@@ -181,7 +204,7 @@ async def _answer(handler: Handler, call: Call, deed: Deed | None) -> Response:
         answer = await handler(call)
     except Exception as exc:  # noqa: BLE001 - it is answered, and the log tells that it failed
         denied = isinstance(exc, Refusal) and exc.status == 403
-        answer = error_answer(exc, call.request_id)
+        answer = faults(exc, call.request_id)
     if deed is not None and (deed.action or denied):
         await _record(call, deed, denied, "" if answer.status_code < 400 else str(answer.status_code))
     return answer

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.aep import models
 from app.aep.errors import ErrorCode
 from app.emulator.answers import Refusal
-from app.emulator.documents import changed_platform_audience, new_platform_audience
+from app.emulator.documents import changed_platform_audience, method_of, new_platform_audience
 from app.emulator.gate import Call
+from app.emulator.guardrails import GuardrailControl
 from app.emulator.merge_policies import merge_policies
 from app.emulator.rules import RuleBook
 from app.errors import Conflict, NotFound
@@ -23,14 +25,16 @@ class _ExpressionMoved(Exception):
 class PlatformAudiences:
     """Checks rules, then writes. Bodies were validated as ``SegmentDefinitionCreate`` or ``...Patch``."""
 
-    def __init__(self, rules: RuleBook) -> None:
+    def __init__(self, rules: RuleBook, guardrails: GuardrailControl) -> None:
         self._rules = rules
+        self._guardrails = guardrails
 
     async def create(self, call: Call, body: Mapping[str, Any]) -> Document:
         """Store a new audience and return it. Raises Refusal, and Conflict when the name is taken."""
         _check_merge_policy(call, body)
         rule = self._rules.check(call, body)
         document = new_platform_audience(call, body, rule)
+        await self._guardrails.check_room(call.store, models.enabled_method(document), is_new=True)
         await call.store.add_audience(document, uses=rule.uses)
         return {**document, "dependencies": sorted(rule.uses), "dependents": []}
 
@@ -48,6 +52,10 @@ class PlatformAudiences:
         if stored is None:
             raise NotFound(f"There is no audience {identifier}")
         rule = self._rules.check(call, {**stored, **body})
+
+        wanted = rule.allowed_method(method_of(body if body.get("evaluationInfo") is not None else stored))
+        if wanted != models.enabled_method(stored):
+            await self._guardrails.check_room(call.store, wanted, is_new=False)
 
         def change(latest: Document) -> Document:
             # The rule was checked outside the transaction. Had somebody else changed it since, a body that leaves

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pyroaring import BitMap
 
+from app.aep.times import epoch_ms
 from app.emulator.clock import Clock
 from app.emulator.organizations import EmulatedSandbox, Organization, Organizations
 from app.emulator.rules import Rule
@@ -140,6 +141,34 @@ class Population:
         Codes are compared in any letter case; namespaces that nobody has find nobody.
         """
         return BitMap(await self._dataset.run(lambda connection: documents.numbers_by_identity(connection, identities)))
+
+    @property
+    def made_ms(self) -> int:
+        """The moment that the sample was made for, in milliseconds since 1970."""
+        return epoch_ms(self._dataset.spec.as_of)
+
+    @property
+    def rows_to_read(self) -> int:
+        """How many profiles an estimate reads."""
+        return sampling.rows_to_read(self.total_profiles)
+
+    async def by_namespace(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many profiles have an identity of each namespace, of all and of those that estimates read."""
+        sample, total = self.rows_to_read, self.total_profiles
+        whole = await self._dataset.run(lambda connection: documents.profiles_by_namespace(connection, total))
+        if sample >= total:
+            return whole, whole
+        return whole, await self._dataset.run(lambda connection: documents.profiles_by_namespace(connection, sample))
+
+    async def profile_of_number(self, number: int) -> tuple[int, str, dict[str, Any]] | None:
+        """Return a profile's number, XID and document; None when there is none."""
+        namespace = self._dataset.namespace
+        return await self._dataset.run(lambda connection: documents.profile_by_number(connection, namespace, number))
+
+    async def profile_of_xid(self, profile_id: str) -> tuple[int, str, dict[str, Any]] | None:
+        """Return a profile's number, XID and document; None when there is none."""
+        number = await self._dataset.run(lambda connection: documents.number_of(connection, profile_id))
+        return None if number is None else await self.profile_of_number(number)
 
     async def put(self, segment_id: str, members: BitMap, *, run_id: str, at_ms: int) -> None:
         """Store who is in an audience that no rule decides."""

@@ -1,41 +1,32 @@
-"""The calls under ``/config/schedules``, and the scheduler that carries schedules out.
-
-A schedule that is active runs at the times of its Quartz expression, in UTC. Each has a stored time for its next run;
-when that time has passed, the run begins and the next time is stored. The id of a segment job follows from the schedule
-and the time, so a crash between the two makes no second run; after a longer stop a missed run is made once.
-"""
+"""The calls under ``/config/schedules``. What becomes of schedules is told in `scheduler`."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import structlog
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.aep import headers, models, paging, paths, times
+from app.aep import headers, paging, paths
 from app.aep.quartz import Quartz, parse_quartz
 from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
-from app.emulator.clock import Clock, Jump
-from app.emulator.export_job_work import ExportJobWork, ExportOrder
+from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.gate import Call, Gate
+from app.emulator.guardrails import GuardrailControl
 from app.emulator.json_patch import read_patch
-from app.emulator.merge_policies import default_merge_policy_id
-from app.emulator.segment_job_work import ALL_SEGMENTS, JobOrder, SegmentJobWork, evaluable_definitions
+from app.emulator.scheduler import KIND, Scheduler, planned
+from app.emulator.segment_job_work import ALL_SEGMENTS
 from app.emulator.state import WORK_SORTABLE, WorkQuery
-from app.emulator.workplaces import Workplace, Workplaces
-from app.errors import Conflict, InvalidRequest, NotFound
+from app.emulator.workplaces import Workplaces
+from app.errors import InvalidRequest, NotFound
 
-log = structlog.get_logger(__name__)
-
-KIND: Final = "schedule"
 DEFAULT_SCHEDULE: Final = "0 0 1 * * ?"
 _TYPES: Final = ("batch_segmentation", "export")
 _STATES: Final = ("active", "inactive")
+_OLDEST_FIRST: Final = (paging.SortKey("creationTime", descending=False),)
 _PATCHABLE: Final = frozenset({"state", "schedule"})
 
 Document = dict[str, Any]
@@ -44,16 +35,23 @@ Document = dict[str, Any]
 class Schedules:
     """The calls of this resource."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, workplaces: Workplaces, scheduler: Scheduler, guardrails: GuardrailControl) -> None:
         self._gate = gate
+        self._workplaces = workplaces
+        self._scheduler = scheduler
+        self._guardrails = guardrails
 
     def routes(self) -> list[Route]:
         """Return the paths of this resource."""
         guard = self._gate.guard
-        one = f"{paths.SCHEDULES}/{{id}}"
+        one, update = f"{paths.SCHEDULES}/{{id}}", deeds.SCHEDULE_UPDATE
         return [
             Route(paths.SCHEDULES, guard(self._list, deed=deeds.SEGMENT_READ), methods=["GET"]),
             Route(paths.SCHEDULES, guard(self._create, deed=deeds.SCHEDULE_CREATE), methods=["POST"]),
+            Route(paths.SCHEDULES_ADD_AUDIENCES, guard(self._add_audiences, deed=update), methods=["POST"]),
+            Route(paths.SCHEDULES_REMOVE_AUDIENCES, guard(self._remove_audiences, deed=update), methods=["POST"]),
+            Route(paths.SCHEDULES_AUDIENCE_MAP, guard(self._audience_map, deed=deeds.SEGMENT_READ), methods=["POST"]),
+            Route(paths.SCHEDULES_TRIGGER, guard(self._trigger, deed=deeds.SEGMENT_EVALUATE), methods=["POST"]),
             Route(one, guard(self._get, deed=deeds.SEGMENT_READ), methods=["GET"]),
             Route(one, guard(self._patch, any_body_type=True, deed=deeds.SCHEDULE_UPDATE), methods=["PATCH"]),
             Route(one, guard(self._delete, deed=deeds.SCHEDULE_DELETE), methods=["DELETE"]),
@@ -67,6 +65,7 @@ class Schedules:
 
     async def _create(self, call: Call) -> Response:
         document = _new_schedule(call, await call.json())
+        await self._check_room(call)
         await call.store.add_work(KIND, document["id"], document["state"], document, now_ms=call.now_ms)
         call.touches(document["id"], document["name"])
         location = paths.resource(paths.SCHEDULES, document["id"])
@@ -86,7 +85,7 @@ class Schedules:
 
         def change(stored: Document) -> Document:
             changed = {**stored, **changes, "updateEpoch": call.now_ms // 1000}
-            return _planned(changed, call.now_ms)
+            return planned(changed, call.now_ms)
 
         try:
             await call.store.change_work(KIND, call.path("id"), change, state_member="state", now_ms=call.now_ms)
@@ -94,93 +93,75 @@ class Schedules:
             raise _not_found(call) from None
         return empty_answer()
 
+    async def _add_audiences(self, call: Call) -> Response:
+        return await self._change_audiences(call, "added")
+
+    async def _remove_audiences(self, call: Call) -> Response:
+        return await self._change_audiences(call, "removed")
+
+    async def _change_audiences(self, call: Call, what: Literal["added", "removed"]) -> Response:
+        """Add or remove audiences; those that need no change are ``existing``, those that there are not ``invalid``."""
+        body = await call.json()
+        schedule = await _named(call, body)
+        asked = _segments(body)
+        if ALL_SEGMENTS in [*asked, *schedule["properties"]["segments"]]:
+            raise Refusal(400, "A schedule of all audiences (*) has no list that could be changed.")
+        known = await call.store.audiences_by_id(asked)
+        valid = [one for one in asked if one in known and known[one]["type"] == PLATFORM_TYPE]
+        changed, kept = list[str](), list[str]()
+        count = {"previous": 0, "current": 0}
+
+        def change(stored: Document) -> Document:
+            changed.clear()
+            before = stored["properties"]["segments"]
+            changed.extend(one for one in valid if (one in before) == (what == "removed"))
+            kept[:] = [one for one in valid if one not in changed]
+            after = [*before, *changed] if what == "added" else [one for one in before if one not in changed]
+            count.update(previous=len(before), current=len(after))
+            properties = {**stored["properties"], "segments": after}
+            return {**stored, "properties": properties, "updateEpoch": call.now_ms // 1000}
+
+        await call.store.change_work(KIND, schedule["id"], change, state_member="state", now_ms=call.now_ms)
+        return json_answer(
+            {
+                what: changed,
+                "existing": kept if what == "added" else [],
+                "invalid": [one for one in asked if one not in (changed if what == "removed" else valid)],
+                "segmentCount": {**count, "diff": count["current"] - count["previous"]},
+            }
+        )
+
+    async def _audience_map(self, call: Call) -> Response:
+        body = await call.json()
+        asked = _segments(body if isinstance(body, Mapping) else {})
+        found, _ = await call.store.works(KIND, WorkQuery(_OLDEST_FIRST, 0, 1_000_000))
+        scheduled = {
+            audience: [one["id"] for one in found if {audience, ALL_SEGMENTS} & set(one["properties"]["segments"])]
+            for audience in asked
+        }
+        named = {identifier for identifiers in scheduled.values() for identifier in identifiers}
+        shown = {
+            one["id"]: {name: one[name] for name in ("name", "schedule", "frequency")}
+            for one in found
+            if one["id"] in named
+        }
+        return json_answer({"audienceMap": scheduled, "schedules": shown})
+
+    async def _trigger(self, call: Call) -> Response:
+        schedule = await _named(call, await call.json())
+        await self._scheduler.trigger(self._workplaces.of(call), schedule, call.now_ms)
+        return Response(status_code=200)
+
+    async def _check_room(self, call: Call) -> None:
+        limit = self._guardrails.current.schedules
+        _, total = await call.store.works(KIND, WorkQuery(_OLDEST_FIRST, 0, 1))
+        if total >= limit:
+            raise Refusal(400, f"The sandbox has {total} schedules, and its limit is {limit}. Delete one.")
+
     async def _delete(self, call: Call) -> Response:
         if not await call.store.delete_work(KIND, call.path("id")):
             raise _not_found(call)
         return empty_answer()
-
-
-class Scheduler:
-    """Begins the runs of schedules that are due by the emulator's clock. `look` is called every now and then, and
-    after each jump of the clock. A jump over several runs makes one, as a stop of the process does.
-    """
-
-    def __init__(self, workplaces: Workplaces, jobs: SegmentJobWork, exports: ExportJobWork, clock: Clock) -> None:
-        self._workplaces = workplaces
-        self._jobs = jobs
-        self._exports = exports
-        self._clock = clock
-        self._looking = asyncio.Lock()
-
-    async def look(self, _jump: Jump | None = None) -> None:
-        """Begin what is due now. A fault in one schedule holds up no other."""
-        async with self._looking:
-            for place in self._workplaces.all():
-                await self._look(place)
-
-    async def _look(self, place: Workplace) -> None:
-        now_ms = times.epoch_ms(self._clock.now())
-        for schedule_id, document in await place.store.works_in_state(KIND, ["active"]):
-            due_ms = document["_nextMs"]
-            if due_ms is None or due_ms > now_ms:
-                continue
-            try:
-                await self._begin(place, document, due_ms, now_ms)
-            except Exception as fault:
-                log.error("emulator.schedule_failed", schedule_id=schedule_id, exc_info=fault)
-
-    async def _begin(self, place: Workplace, document: Document, due_ms: int, now_ms: int) -> None:
-        run_id = str(uuid.uuid5(uuid.UUID(document["id"]), str(due_ms)))
-        segments = await _known(place, document["properties"]["segments"])
-        if document["type"] == "export":
-            await self._exports.begin(place, _export_order(place, document, segments, now_ms))
-        else:
-            await self._evaluate(place, document, run_id, segments, now_ms)
-        try:
-            await place.store.change_work(
-                KIND, document["id"], lambda stored: _planned(stored, now_ms), state_member="state", now_ms=now_ms
-            )
-        except NotFound:
-            log.info("emulator.schedule_deleted_while_beginning", schedule_id=document["id"])
-
-    async def _evaluate(
-        self, place: Workplace, document: Document, run_id: str, segments: list[str], now_ms: int
-    ) -> None:
-        definitions = await evaluable_definitions(place.store, segments)
-        properties = {"scheduleId": document["id"], "runId": run_id}
-        order = JobOrder(run_id, now_ms, headers.new_request_id(), source="scheduler", properties=properties)
-        try:
-            await self._jobs.begin(place, definitions, order)
-            log.info("emulator.schedule_run_begun", schedule_id=document["id"], job_id=run_id)
-        except Conflict:
-            # The process ended after this run was stored and before its successor was planned.
-            log.info("emulator.schedule_run_known", schedule_id=document["id"], job_id=run_id)
-
-
-async def _known(place: Workplace, segments: list[str]) -> list[str]:
-    """Return the segments of a schedule that can be evaluated now: others may have been deleted since."""
-    if segments == [ALL_SEGMENTS]:
-        return segments
-    found = await place.store.audiences_by_id(segments)
-    return [one for one in segments if one in found and found[one]["lifecycleState"] != "inactive"]
-
-
-def _export_order(place: Workplace, document: Document, segments: list[str], now_ms: int) -> ExportOrder:
-    """Return the export of a schedule: everybody, or the members of its segments, into the data set of its properties.
-
-    The documents do not say where a scheduled export goes; without ``properties.datasetId`` it is a data set that
-    stands for the sandbox's own snapshot.
-    """
-    snapshot = uuid.uuid5(uuid.UUID(place.sandbox.id), "profile snapshot").hex[:24]
-    request: Document = {
-        "destination": {"datasetId": str(document["properties"].get("datasetId") or snapshot)},
-        "schema": {"name": models.PROFILE_CLASS},
-        "mergePolicy": {"id": default_merge_policy_id(place.sandbox.id), "version": 1},
-    }
-    if segments != [ALL_SEGMENTS]:
-        wanted = [{"segmentId": one, "segmentNs": "ups", "status": ["realized", "existing"]} for one in segments]
-        request["filter"] = {"segments": wanted}
-    return ExportOrder(request, {}, now_ms, headers.new_request_id())
 
 
 def _new_schedule(call: Call, body: Any) -> Document:
@@ -209,7 +190,19 @@ def _new_schedule(call: Call, body: Any) -> Document:
         "createEpoch": call.now_ms // 1000,
         "updateEpoch": call.now_ms // 1000,
     }
-    return _planned(document, call.now_ms)
+    return planned(document, call.now_ms)
+
+
+async def _named(call: Call, body: Any) -> Document:
+    """Return the schedule that a body names."""
+    identifier = body.get("id") if isinstance(body, Mapping) else None
+    if not isinstance(identifier, str) or not identifier:
+        raise InvalidRequest("The mandatory field id is missing", path=("id",))
+    document = await call.store.work(KIND, identifier)
+    if document is None:
+        raise Refusal(404, f"The schedule {identifier} is not found. Use a valid id and try again.")
+    call.touches(identifier, document["name"])
+    return document
 
 
 def _segments(properties: Mapping[str, Any]) -> list[str]:
@@ -232,14 +225,6 @@ def _read_schedule(text: Any) -> Quartz:
     if not isinstance(text, str):
         raise InvalidRequest("schedule must be a text", path=("schedule",))
     return parse_quartz(text)
-
-
-def _planned(document: Document, now_ms: int) -> Document:
-    """Return a schedule with what follows from its expression: how often it runs, and when next."""
-    cron = parse_quartz(document["schedule"])
-    following = cron.next_after(times.from_epoch_ms(now_ms)) if document["state"] == "active" else None
-    next_ms = None if following is None else times.epoch_ms(following)
-    return {**document, "frequency": cron.frequency, "_nextMs": next_ms}
 
 
 def _view(document: Mapping[str, Any]) -> Document:

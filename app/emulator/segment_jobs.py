@@ -15,6 +15,8 @@ from app.emulator.answers import Refusal, empty_answer, json_answer
 from app.emulator.bulk import bulk_answer
 from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
+from app.emulator.guardrails import GuardrailControl
+from app.emulator.on_demand import check_on_demand
 from app.emulator.segment_job_work import (
     ALL_SEGMENTS,
     KIND,
@@ -39,10 +41,19 @@ Document = dict[str, Any]
 class SegmentJobs:
     """The calls of this resource."""
 
-    def __init__(self, gate: Gate, workplaces: Workplaces, work: SegmentJobWork, *, max_unfinished: int) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        workplaces: Workplaces,
+        work: SegmentJobWork,
+        guardrails: GuardrailControl,
+        *,
+        max_unfinished: int,
+    ) -> None:
         self._gate = gate
         self._workplaces = workplaces
         self._work = work
+        self._guardrails = guardrails
         self._max_unfinished = max_unfinished
 
     def routes(self) -> list[Route]:
@@ -77,6 +88,8 @@ class SegmentJobs:
         definitions = await evaluable_definitions(call.store, ids)
         for definition in definitions if ids != [ALL_SEGMENTS] else []:
             call.touches(definition["id"], definition["name"])
+        if self._guardrails.current.on_demand:
+            await check_on_demand(call, self._guardrails.current, definitions)
         unfinished = await call.store.works_in_state(KIND, UNFINISHED)
         if len(unfinished) >= self._max_unfinished:
             raise Refusal(429, f"{len(unfinished)} segment jobs are unfinished. Wait until some have ended.")

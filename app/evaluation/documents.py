@@ -20,11 +20,31 @@ Document = dict[str, Any]
 
 def profile_by_id(connection: Connection, namespace: str, profile_id: str) -> Document | None:
     """Return the profile with this external id, or None."""
+    number = number_of(connection, profile_id)
+    return None if number is None else profiles(connection, namespace, range(number, number + 1))[number]
+
+
+def number_of(connection: Connection, profile_id: str) -> int | None:
+    """Return the number of the profile with this external id, or None."""
     sql = f"SELECT {model.PROFILE_KEY} FROM {model.PROFILES.table} WHERE {model.PROFILE_ID} = ?"  # noqa: S608
     row = connection.execute(sql, [profile_id]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def profile_by_number(connection: Connection, namespace: str, number: int) -> tuple[int, str, Document] | None:
+    """Return the profile with this number as (number, external id, document), or None."""
+    sql = f"SELECT {model.PROFILE_ID} FROM {model.PROFILES.table} WHERE {model.PROFILE_KEY} = ?"  # noqa: S608
+    row = connection.execute(sql, [number]).fetchone()
     if row is None:
         return None
-    return profiles(connection, namespace, range(row[0], row[0] + 1))[row[0]]
+    return number, str(row[0]), profiles(connection, namespace, range(number, number + 1))[number]
+
+
+def profiles_by_namespace(connection: Connection, below: int) -> dict[str, int]:
+    """Count the profiles with numbers under ``below`` that have an identity of each namespace, by its code."""
+    column, key = model.IDENTITY_NAMESPACE_COLUMN, model.PROFILE_KEY
+    sql = f"SELECT {column}, count(DISTINCT {key}) FROM {model.IDENTITIES.table} WHERE {key} < ? GROUP BY ALL"  # noqa: S608
+    return {str(code): int(count) for code, count in connection.execute(sql, [below]).fetchall()}
 
 
 def profiles(connection: Connection, namespace: str, numbers: range) -> dict[int, Document]:

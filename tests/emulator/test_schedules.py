@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from app.emulator.state import FILE_NAME
 from tests.emulator.conftest import PROFILES, Emulator, Start
 
 PATH = "/data/core/ups/config/schedules"
@@ -193,3 +197,125 @@ async def test_schedules_of_another_sandbox_are_not_found(emulator: Emulator) ->
     for method, body in (("GET", None), ("DELETE", None)):
         answer = await emulator.call(method, f"{PATH}/{made['id']}", json=body, sandbox="dev")
         assert answer.status_code == 404
+
+
+@pytest.mark.parity("schedules.add_and_remove_audiences", source="documents")
+async def test_audiences_are_added_to_and_removed_from_a_schedule(emulator: Emulator) -> None:
+    first, second = await emulator.create("First"), await emulator.create("Second", emulator.rule("silver"))
+    made = await _add(emulator, properties={"segments": [first["id"]]})
+    body = {"id": made["id"], "segments": [first["id"], second["id"], "unknown"]}
+    answer = await emulator.call("POST", f"{PATH}/add-audiences", json=body)
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "added": [second["id"]],
+            "existing": [first["id"]],
+            "invalid": ["unknown"],
+            "segmentCount": {"previous": 1, "current": 2, "diff": 1},
+        },
+    )
+    one = f"{PATH}/{made['id']}"
+    assert (await emulator.call("GET", one)).json()["properties"]["segments"] == [first["id"], second["id"]]
+    answer = await emulator.call(
+        "POST", f"{PATH}/remove-audiences", json={**body, "segments": [first["id"], "unknown"]}
+    )
+    assert answer.json() == {
+        "removed": [first["id"]],
+        "existing": [],
+        "invalid": ["unknown"],
+        "segmentCount": {"previous": 2, "current": 1, "diff": -1},
+    }
+    assert (await emulator.call("GET", one)).json()["properties"]["segments"] == [second["id"]]
+
+
+async def test_a_schedule_of_everything_has_no_list_to_change(emulator: Emulator) -> None:
+    first = await emulator.create("First")
+    made = await _add(emulator)
+    for call in ("add-audiences", "remove-audiences"):
+        for body, status in (
+            ({"id": made["id"], "segments": [first["id"]]}, 400),
+            ({"id": "unknown", "segments": [first["id"]]}, 404),
+            ({"id": made["id"], "segments": []}, 400),
+            ({"segments": [first["id"]]}, 400),
+            ([], 400),
+        ):
+            assert (await emulator.call("POST", f"{PATH}/{call}", json=body)).status_code == status
+    assert (await emulator.call("GET", f"{PATH}/{made['id']}")).json() == made
+
+
+@pytest.mark.parity("schedules.audience_map", source="documents")
+async def test_the_audience_map_tells_which_schedules_have_an_audience(emulator: Emulator) -> None:
+    first, second = await emulator.create("First"), await emulator.create("Second", emulator.rule("silver"))
+    everything = await _add(emulator)
+    one = await _add(emulator, name="one", properties={"segments": [first["id"]]}, schedule="0 0 2 ? * MON")
+    answer = await emulator.call("POST", f"{PATH}/audience-map", json={"segments": [first["id"], second["id"]]})
+    body = answer.json()
+    assert set(body["audienceMap"][first["id"]]) == {everything["id"], one["id"]}
+    assert body["audienceMap"][second["id"]] == [everything["id"]]
+    assert body["schedules"][one["id"]] == {"name": "one", "schedule": "0 0 2 ? * MON", "frequency": "weekly"}
+    assert (await emulator.call("POST", f"{PATH}/audience-map", json={})).status_code == 400
+
+
+@pytest.mark.parity("schedules.trigger", source="documents")
+async def test_a_triggered_schedule_runs_at_once(emulator: Emulator) -> None:
+    await emulator.create()
+    made = await _add(emulator)
+    answer = await emulator.call("POST", f"{PATH}/trigger", json={"id": made["id"]})
+    assert (answer.status_code, answer.content) == (200, b"")
+    (job,) = await _finished_jobs(emulator, 1)
+    assert job["properties"]["scheduleId"] == made["id"]
+    assert (await emulator.call("GET", f"{PATH}/{made['id']}")).json() == made
+    assert (await emulator.call("POST", f"{PATH}/trigger", json={"id": "unknown"})).status_code == 404
+
+
+@pytest.mark.parity("schedules.dependencies_run_with_their_dependents", source="documents")
+async def test_what_a_segment_uses_is_evaluated_with_it(emulator: Emulator) -> None:
+    inner = await emulator.create("Inner")
+    outer = await emulator.create("Outer", f'inSegment("{inner["id"]}")')
+    await emulator.create("Other", emulator.rule("silver"))
+    made = await _add(emulator, properties={"segments": [outer["id"]]})
+    await emulator.call("POST", f"{PATH}/trigger", json={"id": made["id"]})
+    (job,) = await _finished_jobs(emulator, 1)
+    counters = job["metrics"]["segmentedProfileCounter"]
+    assert set(counters) == {inner["id"], outer["id"]}
+    assert counters[inner["id"]] == counters[outer["id"]] > 0
+
+
+@pytest.mark.parity("guardrails.four_schedules_a_sandbox", source="documents")
+async def test_a_sandbox_has_room_for_four_schedules(emulator: Emulator) -> None:
+    for _ in range(4):
+        await _add(emulator)
+    answer = await emulator.call("POST", PATH, json=_schedule())
+    assert (answer.status_code, "limit is 4" in answer.json()["title"]) == (400, True)
+    assert (await emulator.call("POST", PATH, json=_schedule(), sandbox="dev")).status_code == 200
+
+
+async def test_a_run_that_was_stored_before_a_crash_is_not_made_again(start: Start) -> None:
+    exports = "/data/core/ups/export/jobs"
+    async with start(scheduler_poll_s=600) as emulator:
+        await _add(emulator, state="active")
+        await emulator.call("POST", PATH, json={"name": "snapshot", "type": "export", "state": "active"})
+        await _jump(emulator, "P1D")
+        await _finished_jobs(emulator, 1)
+        await emulator.until(exports, lambda body: [one["status"] for one in body["records"]] == ["SUCCEEDED"])
+        folder = emulator.settings.state_dir
+    # As if the process had ended between storing the runs and planning the next ones.
+    planned_ms = int(datetime(2026, 3, 2, 1, tzinfo=UTC).timestamp() * 1000)
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE work SET document = CAST(json_set(CAST(document AS TEXT), '$._nextMs', ?) AS BLOB) "
+            "WHERE kind = 'schedule'",
+            (planned_ms,),
+        )
+        assert changed.rowcount == 2
+    async with start(scheduler_poll_s=600) as emulator:
+        await _jump(emulator, "PT1S")
+        assert len((await emulator.call("GET", exports)).json()["records"]) == 1
+        assert len((await emulator.call("GET", JOBS)).json()["children"]) == 1
+        await _jump(emulator, "P1D")
+        assert len((await emulator.call("GET", exports)).json()["records"]) == 2
+
+
+async def _jump(emulator: Emulator, duration: str) -> None:
+    assert (await emulator.http.put("/emulator/clock", json={"advance": duration})).status_code == 200
+    emulator._tokens.clear()

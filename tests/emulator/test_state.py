@@ -85,6 +85,7 @@ async def test_every_statement_about_rows_names_their_owner(state: State) -> Non
     await store.finish_job("job", "w", lambda stored: {**stored, "status": "DONE"}, {"1": {}}, now_ms=3)
     await store.set_metrics("recordMetrics", {"1": {}})
     await store.metrics(["1"])
+    await store.count_audiences()
     await store.audiences_by_key("aam", ["1"])
     await store.add_audit_event({}, at_ms=1, keep_from_ms=0)
     await store.audit_events(from_ms=0, to_ms=2)

@@ -75,6 +75,19 @@ class AudienceRows(SandboxRows):
 
         return await self._database.read(read)
 
+    async def count_audiences(self) -> dict[str, int]:
+        """Count the audiences that are not inactive by evaluation method; those without one under ``none``."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, int]:
+            rows = connection.execute(
+                "SELECT coalesce(method, 'none'), count(*) FROM audience WHERE org_id = ? AND sandbox = ? "
+                "AND json_extract(CAST(document AS TEXT), '$.lifecycleState') != 'inactive' GROUP BY 1",
+                self._owner,
+            )
+            return dict(rows.fetchall())
+
+        return await self._database.read(read)
+
     async def audiences_by_key(self, namespace: str, audience_ids: Sequence[str]) -> dict[str, str]:
         """Return the ids of audiences that their maker calls so, by that name. A platform's own is called by its id."""
 
