@@ -1,7 +1,7 @@
-"""What an export writes: JSON lines, one profile each, in a folder for each data set.
+"""What an export writes: Parquet, as the real service does, and JSON lines, in a folder for each data set.
 
-A file appears under its name when it is complete. The real service writes Parquet into a data set; here the lines can
-be read by anything.
+Each profile is a row and a line. The files appear under their names when they are complete, the lines last: where they
+are, both are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import msgspec
+
+from app.evaluation.parquet import write_parquet
 
 FOLDER: Final = "exports"
 _ENCODER = msgspec.json.Encoder()
@@ -36,20 +38,24 @@ class ExportFile:
             self._file = os.fdopen(descriptor, "wb")
         self._file.write(_ENCODER.encode_lines(list(documents)))
 
-    def finish(self) -> None:
-        """Put the file in its place, on disk."""
+    def finish(self, columns: Sequence[str]) -> None:
+        """Put both files in their places, on disk. ``columns`` are those of a Parquet file without rows."""
         self.append([])
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+            parquet = self._temporary.with_suffix(".parquet.part")
+            write_parquet(self._temporary, parquet, columns)
+            parquet.replace(self.path.with_suffix(".parquet"))
             self._temporary.replace(self.path)
 
     def discard(self) -> None:
         """Remove what was written so far."""
         if self._file is not None:
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        for left in (self._temporary, self._temporary.with_suffix(".parquet.part")):
+            left.unlink(missing_ok=True)
 
 
 def batch_path(state_dir: Path, org_id: str, sandbox: str, dataset_id: str, batch_id: str) -> Path:

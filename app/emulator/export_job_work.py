@@ -1,7 +1,7 @@
 """The life of an export job: NEW -> PROCESSING -> SUCCEEDED | FAILED, or CANCELLED.
 
-Which profiles qualify is what the latest segment job said; with ``evaluationInfo.segmentation`` the segments are
-evaluated first. After a restart an unfinished export begins again and writes its files anew.
+Which profiles qualify is what the stored memberships say; with ``evaluationInfo.segmentation`` the segments are
+evaluated first, as by a segment job. After a restart an unfinished export begins again and writes its files anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +22,16 @@ from app.aep import paging, times
 from app.emulator.answers import Refusal
 from app.emulator.background import Background
 from app.emulator.clock import Clock
-from app.emulator.export_files import ExportFile, batch_path, selected, selected_events
-from app.emulator.populations import Evaluation
+from app.emulator.export_files import ExportFile, batch_path
+from app.emulator.export_rows import (
+    SegmentStandings,
+    export_row,
+    ingested_since,
+    is_empty,
+    membership_of,
+    standings_of,
+    top_columns,
+)
 from app.emulator.rules import RuleBook
 from app.emulator.state import WorkQuery
 from app.emulator.workplaces import Workplace
@@ -49,9 +57,18 @@ class _Batch:
 
     file: ExportFile
     members: BitMap | None
+    standings: tuple[SegmentStandings, ...]
 
     def holds(self, number: int) -> bool:
         return self.members is None or number in self.members
+
+    def row(self, number: int, profile: Mapping[str, Any], job: Mapping[str, Any]) -> Document | None:
+        """Return a profile's line; None for one that has events only, when such empty profiles are not wanted."""
+        if is_empty(profile) and not job.get("filter", {}).get("emptyProfiles"):
+            return None
+        if self.standings:
+            profile = {**profile, "segmentMembership": membership_of(self.standings, number)}
+        return export_row(profile, job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +152,27 @@ class ExportJobWork:
     async def _batches(self, place: Workplace, document: Mapping[str, Any]) -> list[_Batch]:
         destination = document["destination"]
         wanted = document.get("filter", {}).get("segments")
-        fresh = await self._evaluate(place, document)
-        members = [await asyncio.to_thread(_members, place, one, fresh) for one in wanted or []]
+        await self._evaluate(place, document)
+        memberships, limits = place.population.memberships, document.get("filter", {})
+        found = [await asyncio.to_thread(standings_of, memberships, one, limits) for one in wanted or []]
+        late = ingested_since(place, limits)
         if "batches" in destination:
             return [
-                _Batch(self._file(place, destination, batch["batchId"]), found)
-                for batch, found in zip(destination["batches"], members, strict=True)
+                _Batch(self._file(place, destination, batch["batchId"]), _both(one.members, late), (one,))
+                for batch, one in zip(destination["batches"], found, strict=True)
             ]
         # No filter means everybody; a filter of which nothing is left (a schedule's segments may be gone) nobody.
-        union = None if wanted is None else BitMap.union(BitMap(), *members)
-        return [_Batch(self._file(place, destination, destination["batchId"]), union)]
+        union = None if wanted is None else BitMap.union(BitMap(), *(one.members for one in found))
+        return [_Batch(self._file(place, destination, destination["batchId"]), _both(union, late), tuple(found))]
 
-    async def _evaluate(self, place: Workplace, job: Mapping[str, Any]) -> Mapping[str, Evaluation]:
-        """Return the members, as they are now, of the segments that are evaluated before the export."""
+    async def _evaluate(self, place: Workplace, job: Mapping[str, Any]) -> None:
+        """Evaluate the segments that are to be evaluated before the export, and keep who is in them."""
         if not job["_rules"]:
-            return {}
+            return
         rules = {one: self._rules.parse_expression(place.organization, text) for one, text in job["_rules"].items()}
-        return await place.population.evaluate(rules, times.from_epoch_ms(job["creationTime"]))
+        since = place.population.memberships.version
+        results = await place.population.evaluate(rules, times.from_epoch_ms(job["creationTime"]))
+        await place.population.keep(results, run_id=f"export-{job['id']}", at_ms=job["creationTime"], since=since)
 
     def _file(self, place: Workplace, destination: Mapping[str, Any], batch_id: str) -> ExportFile:
         owner = (place.store.org_id, place.store.sandbox)
@@ -167,13 +188,13 @@ class ExportJobWork:
                 if not any(batch.holds(number) for batch in batches for number in numbers):
                     continue
                 profiles = await place.population.documents(numbers)
-                for batch in batches:
-                    chosen = [profiles[number] for number in numbers if batch.holds(number)]
-                    await asyncio.to_thread(batch.file.append, _rows(chosen, document))
-                exported += sum(any(batch.holds(number) for batch in batches) for number in numbers)
-                by_namespace.update(_namespaces(profiles, batches))
+                written = await asyncio.to_thread(_append, batches, profiles, document)
+                exported += len(written)
+                for number in written:
+                    by_namespace.update(code.lower() for code in profiles[number].get("identityMap", {}))
+            columns = top_columns(document)
             for batch in batches:
-                await asyncio.to_thread(batch.file.finish)
+                await asyncio.to_thread(batch.file.finish, columns)
         except BaseException:
             for batch in batches:
                 batch.file.discard()
@@ -185,13 +206,16 @@ class ExportJobWork:
         if document["status"] not in UNFINISHED:
             raise _Cancelled
         now_ms = self._now_ms()
-        return {**document, "status": "PROCESSING", "_processingMs": now_ms, "updateTime": now_ms}
+        gateway = {"exportJob": document["computeGatewayJobId"]["exportJob"] or str(uuid.uuid4())}
+        begun = {"status": "PROCESSING", "_processingMs": now_ms, "updateTime": now_ms, "computeGatewayJobId": gateway}
+        return {**document, **begun}
 
     def _succeeded(self, document: Document, counters: Document) -> Document:
         if document["status"] not in UNFINISHED:
             raise _Cancelled
         ended = self._ended(document, "SUCCEEDED")
-        return {**ended, "metrics": {**ended["metrics"], **counters}}
+        gateway = {**ended["computeGatewayJobId"], "pushJob": str(uuid.uuid4())}
+        return {**ended, "metrics": {**ended["metrics"], **counters}, "computeGatewayJobId": gateway}
 
     async def _fail(self, place: Workplace, job_id: str, code: str, message: str) -> None:
         log.warning("emulator.export_failed", job_id=job_id, reason=message)
@@ -226,7 +250,7 @@ def _new_job(place: Workplace, number: int, order: ExportOrder) -> Document:
         "status": "NEW",
         "profileInstanceId": "ups",
         "metrics": {"totalTime": {"startTimeInMs": order.now_ms}},
-        "computeGatewayJobId": {"exportJob": str(uuid.uuid4())},
+        "computeGatewayJobId": {"exportJob": ""},
         "creationTime": order.now_ms,
         "updateTime": order.now_ms,
         "requestId": order.request_id,
@@ -249,46 +273,21 @@ def _new_batch_id() -> str:
     return "01" + "".join(secrets.choice(_CROCKFORD) for _ in range(24))
 
 
-def _rows(profiles: Iterable[Mapping[str, Any]], job: Mapping[str, Any]) -> list[Document]:
-    """Return the lines of some profiles: the fields asked for, and the events when the job asks for them."""
-    fields = _paths(job.get("fields"))
-    events = job.get("additionalFields", {}).get("eventList")
-    rows = []
-    for profile in profiles:
-        row = selected(profile, fields)
-        if events is not None:
-            limits = events.get("filter", {})
-            begin, end = limits.get("fromIngestTimestamp"), limits.get("toIngestTimestamp")
-            row["xEvent"] = selected_events(profile, _paths(events.get("fields")), begin, end)
-        rows.append(row)
-    return rows
+def _append(batches: Sequence[_Batch], profiles: Mapping[int, Mapping[str, Any]], job: Mapping[str, Any]) -> set[int]:
+    """Write profiles into the batches that hold them, and return the numbers of those that were written."""
+    written: set[int] = set()
+    for batch in batches:
+        rows = {number: batch.row(number, profile, job) for number, profile in profiles.items() if batch.holds(number)}
+        batch.file.append(row for row in rows.values() if row is not None)
+        written.update(number for number, row in rows.items() if row is not None)
+    return written
 
 
-def _paths(text: str | None) -> list[str]:
-    return [path.strip() for path in (text or "").split(",") if path.strip()]
-
-
-def _namespaces(profiles: Mapping[int, Mapping[str, Any]], batches: list[_Batch]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for number, profile in profiles.items():
-        if any(batch.holds(number) for batch in batches):
-            found.update(code.lower() for code in profile.get("identityMap", {}))
-    return found
-
-
-def _members(place: Workplace, wanted: Mapping[str, Any], fresh: Mapping[str, Evaluation]) -> BitMap:
-    """Return who of a segment has one of the wanted statuses."""
-    stored = place.population.memberships.members(wanted["segmentId"])
-    realized, exited = stored.realized, stored.exited
-    if wanted["segmentId"] in fresh:
-        exited |= realized
-        realized = fresh[wanted["segmentId"]].members
-        exited -= realized
-    # `existing` is the older word for those who are still in.
-    statuses = set(wanted["status"])
-    return (realized if statuses & {"realized", "existing"} else BitMap()) | (
-        exited if "exited" in statuses else BitMap()
-    )
+def _both(members: BitMap | None, late: BitMap | None) -> BitMap | None:
+    """Return who is in both; None stands for everybody."""
+    if members is None or late is None:
+        return late if members is None else members
+    return members & late
 
 
 def _span(start_ms: int, end_ms: int) -> dict[str, int]:

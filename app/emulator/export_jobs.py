@@ -21,7 +21,7 @@ from app.emulator.gate import Call, Gate
 from app.emulator.merge_policies import default_merge_policy_id, merge_policies
 from app.emulator.state import WorkQuery
 from app.emulator.workplaces import Workplaces
-from app.errors import InvalidRequest, NotFound, NotImplementedYet
+from app.errors import InvalidRequest, NotFound
 
 _DEFAULT_LIMIT: Final = 100
 _MAX_LIMIT: Final = 1000
@@ -133,14 +133,20 @@ def _read_request(call: Call, body: Any) -> Document:
         request["evaluationInfo"] = {"segmentation": _flag(_object(body, "evaluationInfo"), "segmentation")}
     if request["destination"]["segmentPerBatch"] and not request.get("filter", {}).get("segments"):
         raise InvalidRequest("destination.segmentPerBatch needs filter.segments", path=("filter", "segments"))
+    if "segmentQualificationTime" in request.get("filter", {}) and not request["filter"].get("segments"):
+        raise InvalidRequest("filter.segmentQualificationTime needs filter.segments", path=("filter", "segments"))
     return request
 
 
 def _filter(given: Mapping[str, Any]) -> Document:
-    for name in ("segmentQualificationTime", "fromIngestTimestamp"):
-        if given.get(name) is not None:
-            raise NotImplementedYet(f"The export filter {name} is not served by this emulator yet")
     checked: Document = {}
+    if given.get("segmentQualificationTime") is not None:
+        limits = _object(given, "segmentQualificationTime")
+        checked["segmentQualificationTime"] = {
+            name: _instant(limits, name) for name in ("startTime", "endTime") if name in limits
+        }
+    if given.get("fromIngestTimestamp") is not None:
+        checked["fromIngestTimestamp"] = _instant(given, "fromIngestTimestamp")
     if "segments" in given:
         if not isinstance(given["segments"], list) or not given["segments"]:
             raise InvalidRequest("filter.segments must list at least one segment", path=("filter", "segments"))

@@ -148,6 +148,11 @@ class Population:
         return epoch_ms(self._dataset.spec.as_of)
 
     @property
+    def sample_profiles(self) -> int:
+        """Number of profiles that the sample was made with; those with higher numbers came in later."""
+        return self._dataset.spec.profiles
+
+    @property
     def rows_to_read(self) -> int:
         """How many profiles an estimate reads."""
         return sampling.rows_to_read(self.total_profiles)

@@ -23,6 +23,7 @@ In the order in which an answer comes about:
     batch       many rules together: what they share is computed once
     sampling    how many profiles an estimate reads and how sure it is
     documents   profiles as XDM documents
+    parquet     exports as Parquet
     engine      the face of the package: count, estimate, members, batches, single profiles
     streaming   definitions evaluated as records arrive and as time passes
     errors      what can go wrong besides a wrong rule

@@ -176,6 +176,28 @@ class Memberships:
             found = {segment_id: self.standing(segment_id, profile_no) for segment_id in wanted}
         return {segment_id: standing for segment_id, standing in found.items() if standing is not None}
 
+    def times_of(self, segment_id: str, profiles: BitMap) -> list[tuple[int, BitMap]]:
+        """Return since when profiles have their present status, as (time in milliseconds, those with that time).
+
+        Profiles that never were members stand nowhere in the list.
+        """
+        found: dict[int, BitMap] = {}
+        with self._lock:
+            members = self._record(segment_id).members
+            left = profiles & (members.realized | members.exited)
+            for profile_no, at_ms in self._connection.execute(
+                "SELECT profile_no, at_ms FROM change WHERE segment_id = ?", (segment_id,)
+            ):
+                if profile_no in left:
+                    found.setdefault(at_ms, BitMap()).add(profile_no)
+                    left.discard(profile_no)
+            for _, at_ms, changed in self._strata(segment_id):
+                hit = left if changed is None else left & changed
+                if hit:
+                    found[at_ms] = found.get(at_ms, BitMap()) | hit
+                    left = left - hit
+        return sorted(found.items())
+
     # Changing
 
     def apply(self, changes: Sequence[MembershipChange]) -> list[MembershipChange]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import polars as pl
 import pytest
 
 from app.emulator.export_files import FOLDER
@@ -179,9 +180,94 @@ async def test_bad_exports_are_refused(emulator: Emulator, changes: dict[str, An
     assert (await emulator.call("GET", PATH)).json()["records"] == []
 
 
-async def test_filters_that_are_not_served_say_so(emulator: Emulator) -> None:
-    answer = await emulator.call("POST", PATH, json=_export(filter={"fromIngestTimestamp": "2026-01-01T00:00:00Z"}))
-    assert answer.status_code == 501
+@pytest.mark.parity("export_jobs.filter_by_qualification_time", source="openapi")
+async def test_an_export_can_be_of_those_who_qualified_or_left_within_a_time(emulator: Emulator) -> None:
+    segment_id, before = await _evaluated(emulator, "Moving", "gold")
+    change = {"expression": {"type": "PQL", "format": "pql/text", "value": emulator.rule("gold", "silver")}}
+    await emulator.call("PATCH", f"/data/core/ups/segment/definitions/{segment_id}", json=change)
+    emulator.clock.advance(hours=1)
+    await _evaluate(emulator)
+    counts = {}
+    for limits in (
+        {"startTime": "2026-03-01T12:30:00Z"},
+        {"endTime": "2026-03-01T13:30:00+01:00"},
+        {"startTime": "2026-03-01T11:00:00Z", "endTime": "2026-03-02T00:00:00Z"},
+    ):
+        wanted = {**_of(segment_id), "segmentQualificationTime": limits}
+        job = await _ended(emulator, await _begin(emulator, filter=wanted))
+        rows = _rows(emulator, job["destination"]["batchId"])
+        counts[len(counts)] = len(rows)
+        times = {row["segmentMembership"]["ups"][segment_id]["lastQualificationTime"] for row in rows}
+        assert times <= {"2026-03-01T12:00:01Z", "2026-03-01T13:00:02Z"}
+        assert {row["segmentMembership"]["ups"][segment_id]["status"] for row in rows} == {"realized"}
+    assert counts[1] == before
+    assert 0 < counts[0] == counts[2] - before
+
+
+@pytest.mark.parity("export_jobs.filter_by_ingestion", source="openapi")
+async def test_an_export_can_be_of_what_came_in_since(emulator: Emulator) -> None:
+    for moment, count in (("2026-03-01T12:00:00Z", PROFILES), ("2026-03-01T12:00:01Z", 0)):
+        job = await _ended(emulator, await _begin(emulator, filter={"fromIngestTimestamp": moment}))
+        assert job["metrics"]["totalExportedProfileCounter"] == count
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"segmentQualificationTime": {"startTime": "2026-03-01T12:00:00Z"}},
+        {"segments": [{"segmentId": "x"}], "segmentQualificationTime": "today"},
+        {"segments": [{"segmentId": "x"}], "segmentQualificationTime": {"startTime": "today"}},
+        {"fromIngestTimestamp": "2026-03-01T12:00:00"},
+        {"fromIngestTimestamp": 5},
+        {"emptyProfiles": "yes"},
+        {"segments": []},
+        {"segments": [{"segmentId": "x", "status": ["gone"]}]},
+    ],
+)
+async def test_bad_filters_are_refused(emulator: Emulator, filter: dict[str, Any]) -> None:
+    answer = await emulator.call("POST", PATH, json=_export(filter=filter))
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert (await emulator.call("GET", PATH)).json()["records"] == []
+
+
+async def test_the_parquet_file_holds_what_the_lines_hold(emulator: Emulator) -> None:
+    segment_id, _ = await _evaluated(emulator, "Gold", "gold")
+    fields = "personalEmail.address,_wwfovlab011.loyalty.level,segmentMembership"
+    job = await _ended(emulator, await _begin(emulator, filter=_of(segment_id), fields=fields))
+    rows = _rows(emulator, job["destination"]["batchId"])
+    (path,) = (emulator.settings.state_dir / FOLDER).rglob(f"{job['destination']['batchId']}.parquet")
+    frame = pl.read_parquet(path)
+    assert frame["_wwfovlab011"].struct.field("loyalty").struct.field("level").to_list() == ["gold"] * len(rows)
+    emails = [row.get("personalEmail", {}).get("address") for row in rows]
+    assert frame["personalEmail"].struct.field("address").to_list() == emails
+    membership = frame["segmentMembership"].struct.field("ups").struct.field(segment_id).struct.field("status")
+    assert set(membership.to_list()) == {"realized"}
+
+
+async def test_an_export_of_nobody_leaves_empty_files(emulator: Emulator) -> None:
+    made = await emulator.create("Gold")
+    job = await _ended(emulator, await _begin(emulator, filter=_of(made["id"]), fields="person.name,personalEmail"))
+    (path,) = (emulator.settings.state_dir / FOLDER).rglob(f"{job['destination']['batchId']}.parquet")
+    frame = pl.read_parquet(path)
+    assert (frame.height, frame.columns) == (0, ["person", "personalEmail"])
+
+
+@pytest.mark.parity("export_jobs.segment_first", source="openapi")
+async def test_segments_that_are_evaluated_first_keep_their_members(emulator: Emulator) -> None:
+    made = await emulator.create("Gold")
+    first = {"evaluationInfo": {"segmentation": True}}
+    job = await _ended(emulator, await _begin(emulator, filter=_of(made["id"]), **first))
+    again = await _ended(emulator, await _begin(emulator, filter=_of(made["id"])))
+    count = job["metrics"]["totalExportedProfileCounter"]
+    assert count == again["metrics"]["totalExportedProfileCounter"] > 0
+
+
+@pytest.mark.parity("export_jobs.gateway_job_ids", source="openapi")
+async def test_the_ids_of_the_compute_jobs_come_with_the_work(emulator: Emulator) -> None:
+    job = await _begin(emulator)
+    assert job["computeGatewayJobId"] == {"exportJob": ""}
+    ended = await _ended(emulator, job)
+    assert all(ended["computeGatewayJobId"][name] for name in ("exportJob", "pushJob"))
 
 
 async def test_a_data_set_id_cannot_lead_out_of_the_folder(emulator: Emulator) -> None:

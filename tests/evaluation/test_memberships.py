@@ -223,3 +223,17 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, content: bytes | 
         Memberships(path)
     if held is not None:
         held.close()
+
+
+def test_the_times_of_many_profiles_are_those_of_each(reopen: Open) -> None:
+    kept = reopen()
+    kept.replace({"a": BitMap([1, 2, 3, 7])}, run_id="r1", at_ms=100)
+    kept.replace({"a": BitMap([3, 4, 7])}, run_id="r2", at_ms=200)
+    kept.apply([change("a", 3, "exited", 300), change("a", 9, "realized", 300)])
+    everybody = BitMap(range(12))
+    found = {number: at_ms for at_ms, profiles in kept.times_of("a", everybody) for number in profiles}
+    standings = {number: kept.standing("a", number) for number in everybody}
+    assert found == {number: one.at_ms for number, one in standings.items() if one is not None}
+    assert found == {1: 200, 2: 200, 3: 300, 4: 200, 7: 100, 9: 300}
+    assert kept.times_of("a", BitMap([7, 9])) == [(100, BitMap([7])), (300, BitMap([9]))]
+    assert kept.times_of("unknown", everybody) == []
