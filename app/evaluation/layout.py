@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.evaluation import model
 from app.evaluation.model import Entity, Path
-from app.pql.layout import Child, Lookup, Table
+from app.pql.layout import Child, Lookup, Memberships, Table
 
 PROFILES = Table(model.PROFILES.table, model.PROFILE_KEY)
 EVENTS = Table(
@@ -66,6 +66,11 @@ class SampleLayout:
     def lookup(self, class_name: str) -> Lookup | None:
         """Return the records of a class, by its dotted name."""
         return self._lookups.get(class_name)
+
+    @property
+    def memberships(self) -> Memberships | None:
+        """Where the memberships of segments are: not in these tables."""
+        return None
 
     def _columns_of(self, entity: Entity) -> dict[Path, str]:
         return {field.path_in(self.namespace): field.column for field in entity.fields}

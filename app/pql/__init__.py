@@ -8,7 +8,7 @@
     checker              names and types: tree to `ir`; with calls, occurs, chains, scope
     ir                   the checked tree, which needs no other input
     times, regex         what periods and patterns mean, in one place for all evaluators
-    layout, selection    where fields live in tables; checked tree to a statement
+    layout, sql          where fields live in tables; checked tree to a statement
     reference            checked tree and one profile to true or false: slow, obvious, the judge
     fields               which fields a rule reads
 
@@ -20,7 +20,7 @@ from app.pql.checker import Checked, check
 from app.pql.fields import fields_used, segments_used
 from app.pql.parser import parse
 from app.pql.printer import format_query
-from app.pql.selection import CompiledQuery, to_sql
+from app.pql.sql import CompiledQuery, to_sql
 
 __all__ = [
     "Checked",

@@ -248,6 +248,9 @@ def _group(checker: Checker, node: ast.MethodCall, pattern: Pattern) -> int:
         message = f"The pattern has {pattern.groups} groups; the number of one of them, or 0, is needed."
         checker.error("pattern", message, number.span, "A group is what stands in parentheses.")
         return 0
+    if number.value in pattern.unclear_groups:
+        message = "This group may be left out and may be empty, which not all engines tell apart."
+        checker.error("pattern", message, number.span, "Let the group take at least one character: (a+)? for (a*)?")
     return number.value
 
 

@@ -66,6 +66,15 @@ class Lookup:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Memberships:
+    """Who is in which segment now: a row of ``table`` for each, with the profile's number and the segment's id."""
+
+    table: str
+    profile: str
+    segment: str
+
+
 class Layout(Protocol):
     """Tells where fields live. Every answer of None means: this data set does not hold that field."""
 
@@ -87,4 +96,9 @@ class Layout(Protocol):
 
     def lookup(self, class_name: str) -> Lookup | None:
         """Return the records of a class, such as ``_xdm.context.product`` (dotted, without ``@{}``)."""
+        ...
+
+    @property
+    def memberships(self) -> Memberships | None:
+        """Where the memberships of segments are, for ``inSegment``."""
         ...

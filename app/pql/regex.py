@@ -35,12 +35,18 @@ class UnsupportedPattern(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern in three spellings. ``groups`` is the number of its capturing groups."""
+    """A pattern in three spellings. ``groups`` is the number of its capturing groups.
+
+    ``optional_groups`` may take no part in what is found. RE2 gives an empty text for such a group, so one that may
+    also take an empty text is among ``unclear_groups``.
+    """
 
     source: str
     re2: str
     python: str
     groups: int
+    optional_groups: frozenset[int] = frozenset()
+    unclear_groups: frozenset[int] = frozenset()
 
 
 @cache
@@ -56,12 +62,16 @@ def read_pattern(source: str) -> Pattern:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A piece in two spellings; ``size`` is about how many states it costs an automaton."""
+    """A piece in two spellings; ``size`` is about how many states it costs an automaton.
+
+    ``shortest`` is the length of the shortest text that it takes.
+    """
 
     re2: str
     python: str
     size: int = 1
     repeatable: bool = True
+    shortest: int = 1
 
 
 class _Reader:
@@ -70,6 +80,8 @@ class _Reader:
         self._offset = 0
         self._groups = 0
         self._nesting = 0
+        self._optional: set[int] = set()
+        self._may_be_empty: set[int] = set()
 
     def pattern(self) -> Pattern:
         if len(self._source) > _MAX_LENGTH:
@@ -78,23 +90,38 @@ class _Reader:
         whole = self._alternatives()
         if self._offset < len(self._source):
             self._refuse("This `)` closes nothing.")
-        return Pattern(self._source, flags + whole.re2, flags + whole.python, self._groups)
+        unclear = frozenset(self._optional & self._may_be_empty)
+        optional = frozenset(self._optional)
+        return Pattern(self._source, flags + whole.re2, flags + whole.python, self._groups, optional, unclear)
 
     def _alternatives(self) -> _Part:
+        groups = self._groups
         options = [self._sequence()]
         while self._take("|"):
             options.append(self._sequence())
+        if len(options) > 1:
+            self._optional.update(range(groups + 1, self._groups + 1))
         return _Part(
-            "|".join(o.re2 for o in options), "|".join(o.python for o in options), sum(o.size for o in options)
+            "|".join(o.re2 for o in options),
+            "|".join(o.python for o in options),
+            sum(o.size for o in options),
+            shortest=min(o.shortest for o in options),
         )
 
     def _sequence(self) -> _Part:
         parts: list[_Part] = []
         while self._offset < len(self._source) and self._source[self._offset] not in "|)":
-            parts.append(self._repeated(self._atom()))
-        return _Part("".join(p.re2 for p in parts), "".join(p.python for p in parts), sum(p.size for p in parts) + 1)
+            groups = self._groups
+            parts.append(self._repeated(self._atom(), groups))
+        return _Part(
+            "".join(p.re2 for p in parts),
+            "".join(p.python for p in parts),
+            sum(p.size for p in parts) + 1,
+            shortest=sum(p.shortest for p in parts),
+        )
 
-    def _repeated(self, part: _Part) -> _Part:
+    def _repeated(self, part: _Part, groups: int) -> _Part:
+        """Read the quantifier after a piece; ``groups`` is the number of groups before the piece."""
         found = _QUANTIFIER.match(self._source, self._offset)
         if found is None:
             return part
@@ -112,7 +139,10 @@ class _Reader:
         size = part.size * max(times, 1) + 1
         if size > _MAX_SIZE:
             self._refuse("The pattern is too large once its repetitions are written out.")
-        return _Part(part.re2 + text, part.python + text, size)
+        least = int(low) if low else int(found.group() == "+")
+        if least == 0:
+            self._optional.update(range(groups + 1, self._groups + 1))
+        return _Part(part.re2 + text, part.python + text, size, shortest=part.shortest * least)
 
     def _atom(self) -> _Part:
         character = self._next()
@@ -125,9 +155,9 @@ class _Reader:
                 ends = f"[^{_spell_class(_LINE_ENDS)}]"
                 return _Part(ends, f"[^{_escape_python(_LINE_ENDS)}]")
             case "^":
-                return _Part(r"\A", r"\A", repeatable=False)
+                return _Part(r"\A", r"\A", repeatable=False, shortest=0)
             case "$":
-                return _Part(r"\z", r"\Z", repeatable=False)
+                return _Part(r"\z", r"\Z", repeatable=False, shortest=0)
             case "\\":
                 return self._escape()
             case "*" | "+" | "?" | "{" | "}" | "]":
@@ -146,6 +176,7 @@ class _Reader:
             else:
                 self._refuse("Look-around and flags inside a pattern are not supported.")
         self._groups += capturing
+        number = self._groups
         self._nesting += 1
         if self._nesting > _MAX_NESTING:
             self._refuse("The groups nest too deeply.")
@@ -153,8 +184,10 @@ class _Reader:
         self._nesting -= 1
         if not self._take(")"):
             self._refuse("This group is not closed.")
+        if capturing and inner.shortest == 0:
+            self._may_be_empty.add(number)
         opening = "(" if capturing else "(?:"
-        return _Part(f"{opening}{inner.re2})", f"{opening}{inner.python})", inner.size)
+        return _Part(f"{opening}{inner.re2})", f"{opening}{inner.python})", inner.size, shortest=inner.shortest)
 
     def _escape(self) -> _Part:
         character = self._next()
@@ -165,11 +198,11 @@ class _Reader:
             return _Part(text, text)
         match character:
             case "b":
-                return _Part(r"\b", _WORD_BOUNDARY, repeatable=False)
+                return _Part(r"\b", _WORD_BOUNDARY, repeatable=False, shortest=0)
             case "A":
-                return _Part(r"\A", r"\A", repeatable=False)
+                return _Part(r"\A", r"\A", repeatable=False, shortest=0)
             case "z":
-                return _Part(r"\z", r"\Z", repeatable=False)
+                return _Part(r"\z", r"\Z", repeatable=False, shortest=0)
         self._offset -= 1
         return _literal(self._escaped_character())
 

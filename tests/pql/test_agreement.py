@@ -17,7 +17,7 @@ from app.evaluation.engine import Engine
 from app.evaluation.layout import SampleLayout
 from app.evaluation.luma import SampleSpec
 from app.pql.reference import matches
-from app.pql.selection import to_sql
+from app.pql.sql import to_sql
 from tests.pql.rules import NAMESPACE, rules
 from tests.pql.test_language import SCHEMA
 
@@ -72,20 +72,12 @@ def test_literals_never_reach_the_text_of_the_statement() -> None:
         assert word == "$1" or word not in query.sql()
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        "xEvent.count() > 3",
-        'CHAIN(xEvent, timestamp, [A: WHAT(eventType = "a"), B: WHAT(eventType = "b")])',
-        'person.gender like "f%"',
-    ],
-)
-def test_what_has_no_sql_yet_is_refused_with_its_place(rule: str) -> None:
+def test_what_the_tables_do_not_hold_is_refused_with_its_place() -> None:
     with pytest.raises(PQLError) as refusal:
-        to_sql(pql.check(pql.parse(rule), SCHEMA), SampleLayout(NAMESPACE), AS_OF)
+        to_sql(pql.check(pql.parse('inSegment("s1")'), SCHEMA), SampleLayout(NAMESPACE), AS_OF)
     (one,) = refusal.value.diagnostics
-    assert one.code == "not-supported-yet"
-    assert one.span.end > one.span.start
+    assert one.code == "not-held"
+    assert one.span == (0, 15)
 
 
 def _quoted(word: str) -> str:
