@@ -137,13 +137,25 @@ class SegmentDefinitionRepository:
     async def _insert(
         self, sandbox_id: UUID, document: dict[str, Any], author: dict[str, Any] | None, now: datetime
     ) -> Row | None:
-        """Insert a definition; return None when there is one of this id."""
+        """Insert a definition; return None when there is one of this id.
+
+        One that comes back (a listing may miss an object while others are deleted) goes on from its last revision, and
+        its author stays who he was.
+        """
+        revision = SegmentDefinitionRevisionRow
+        earlier = (
+            revision.tenant_id == self._tenant_id,
+            revision.sandbox_id == sandbox_id,
+            revision.aep_id == document["id"],
+        )
+        last = select(func.coalesce(func.max(revision.version), 0) + 1).where(*earlier).scalar_subquery()
+        first_author = select(revision.author).where(*earlier).order_by(revision.version).limit(1).scalar_subquery()
         values = {
             "tenant_id": self._tenant_id,
             "sandbox_id": sandbox_id,
             "aep_id": document["id"],
-            "version": 1,
-            "created_by": author,
+            "version": last,
+            "created_by": first_author if author is None else author,
             **_columns(document, now),
         }
         statement = insert(Row).values(values).on_conflict_do_nothing().returning(Row)
