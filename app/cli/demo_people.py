@@ -25,6 +25,7 @@ PEOPLE: tuple[tuple[str, frozenset[Permission], str, Role], ...] = (
                 Permission.MANAGE_SEGMENTS,
                 Permission.VIEW_SEGMENTS,
                 Permission.VIEW_PROFILES,
+                Permission.VIEW_MERGE_POLICIES,
                 Permission.EVALUATE_SEGMENT,
                 Permission.EXPORT_AUDIENCE,
                 Permission.VIEW_USER_ACTIVITY_LOG,

@@ -193,7 +193,8 @@ def _to_error(
         upstream_request_id=upstream_request_id,
     )
     repeatable = status in _REPEATABLE or (status == 500 and call.safety == "get")
-    if repeatable or status >= 500:
+    # 501 is an answer: what was asked for is not served, now or later.
+    if repeatable or (status >= 500 and status != 501):
         return UpstreamUnavailable(
             f"Adobe Experience Platform answered with status {status}: {error.message}",
             retry_after_s=_retry_after_s(response, error) if repeatable else None,

@@ -73,8 +73,9 @@ def test_locks_name_hashes_and_no_host(repository_root: Path, name: str) -> None
     assert "index-url" not in text
 
 
-def test_the_npm_lock_names_no_host(repository_root: Path) -> None:
-    lock = json.loads((repository_root / "app/console/assets/package-lock.json").read_text())
+@pytest.mark.parametrize("folder", ["app/console/assets", "tests/contract/aio_lib_ims"])
+def test_the_npm_locks_name_no_host(repository_root: Path, folder: str) -> None:
+    lock = json.loads((repository_root / folder / "package-lock.json").read_text())
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
 
 
