@@ -170,7 +170,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
         *ExportJobs(gate, workplaces, export_work).routes(),
         *Search(gate).routes(),
         *Schedules(gate, workplaces, scheduler, guardrails).routes(),
-        *MergePolicies(gate).routes(),
+        *MergePolicies(gate, guardrails).routes(),
         *Profiles(gate, workplaces, guardrails).routes(),
         *AccessControl(gate).routes(),
         *AuditLog(gate, clock).routes(),

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from app.aep import ids, models, times
 from app.emulator.gate import Call
-from app.emulator.merge_policies import default_merge_policy_id
 from app.emulator.rules import Rule
 
 Document = dict[str, Any]
@@ -40,7 +39,7 @@ def audience_view(document: Mapping[str, Any]) -> Document:
     return {name: value for name, value in document.items() if name not in hidden}
 
 
-def new_platform_audience(call: Call, body: Mapping[str, Any], rule: Rule) -> Document:
+def new_platform_audience(call: Call, body: Mapping[str, Any], rule: Rule, policy: Mapping[str, Any]) -> Document:
     """Return the document of a new definition; ``body`` was validated, ``rule`` is its checked expression."""
     identifier = str(uuid.uuid4())
     document: Document = {
@@ -52,8 +51,8 @@ def new_platform_audience(call: Call, body: Mapping[str, Any], rule: Rule) -> Do
         "isSystem": False,
         "name": body["name"],
         "expression": rule.expression(),
-        "mergePolicyId": body.get("mergePolicyId") or default_merge_policy_id(call.sandbox.id),
-        "evaluationInfo": models.evaluation_info(rule.allowed_method(method_of(body))),
+        "mergePolicyId": policy["id"],
+        "evaluationInfo": models.evaluation_info(allowed_method(rule, method_of(body), policy)),
         "dataGovernancePolicy": body.get("dataGovernancePolicy") or {"excludeOptOut": True},
         **times.creation_members(call.now_ms),
         "createEpoch": call.now_ms // 1000,
@@ -76,7 +75,6 @@ _PATCHABLE: Final = (
     "name",
     "description",
     "schema",
-    "mergePolicyId",
     "profileInstanceId",
     "ttlInDays",
     "dataGovernancePolicy",
@@ -88,27 +86,38 @@ _PATCHABLE: Final = (
 
 
 def changed_platform_audience(
-    call: Call, stored: Mapping[str, Any], body: Mapping[str, Any], rule: Rule, *, replace: bool = False
+    call: Call,
+    stored: Mapping[str, Any],
+    body: Mapping[str, Any],
+    rule: Rule,
+    policy: Mapping[str, Any],
+    *,
+    replace: bool = False,
 ) -> Document:
     """Return a definition with the members of ``body`` put in the places of the stored ones.
 
-    ``rule`` is the expression that holds afterwards. A member that is null goes back to its default. With
+    ``rule`` and ``policy`` are those that hold afterwards. A member that is null goes back to its default. With
     ``replace``, editable members that the body leaves out go as well.
     """
     document = dict(stored)
     for name in _PATCHABLE:
         if name in body and body[name] is not None:
             document[name] = body[name]
-        elif name in body or (replace and name not in {"mergePolicyId", "lifecycleState"}):
+        elif name in body or (replace and name != "lifecycleState"):
             document.pop(name, None)
     document.setdefault("profileInstanceId", "ups")
-    document.setdefault("mergePolicyId", default_merge_policy_id(call.sandbox.id))
+    document["mergePolicyId"] = policy["id"]
     document.setdefault("dataGovernancePolicy", {"excludeOptOut": True})
     document.setdefault("lifecycleState", "published")
     document["expression"] = rule.expression()
     wanted = method_of(body) if body.get("evaluationInfo") is not None else method_of(stored)
-    document["evaluationInfo"] = models.evaluation_info(rule.allowed_method(wanted))
+    document["evaluationInfo"] = models.evaluation_info(allowed_method(rule, wanted, policy))
     return touched(call, document)
+
+
+def allowed_method(rule: Rule, wanted: models.EvaluationMethod, policy: Mapping[str, Any]) -> models.EvaluationMethod:
+    """Return the evaluation method that a definition gets: streaming and edge need a policy that is active on edge."""
+    return rule.allowed_method(wanted) if policy["isActiveOnEdge"] else "batch"
 
 
 def touched(call: Call, document: Document) -> Document:

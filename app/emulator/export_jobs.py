@@ -18,7 +18,7 @@ from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.export_job_work import KIND, ExportJobWork, ExportOrder
 from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
-from app.emulator.merge_policies import default_merge_policy_id, merge_policies
+from app.emulator.merge_policies import merge_policy
 from app.emulator.state import WorkQuery
 from app.emulator.workplaces import Workplaces
 from app.errors import InvalidRequest, NotFound
@@ -77,7 +77,8 @@ class ExportJobs:
         )
 
     async def _create(self, call: Call) -> Response:
-        request = _read_request(call, await call.json())
+        body = await call.json()
+        request = _read_request(body, await _merge_policy(call, body))
         wanted = request.get("filter", {}).get("segments", [])
         definitions = await _definitions(call, [one["segmentId"] for one in wanted])
         for definition in definitions:
@@ -108,7 +109,7 @@ class ExportJobs:
         return json_answer(aep_errors.message_body("Export job has been marked for cancelling"))
 
 
-def _read_request(call: Call, body: Any) -> Document:
+def _read_request(body: Any, policy: Document) -> Document:
     """Return the members of a create body that count, checked and with defaults. Raises InvalidRequest."""
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object")
@@ -121,7 +122,7 @@ def _read_request(call: Call, body: Any) -> Document:
     request: Document = {
         "destination": {**destination, "segmentPerBatch": _flag(destination, "segmentPerBatch")},
         "schema": {"name": models.PROFILE_CLASS},
-        "mergePolicy": _merge_policy(call, body),
+        "mergePolicy": policy,
     }
     if "fields" in body:
         request["fields"] = _text(body, "fields")
@@ -189,12 +190,10 @@ def _instant(given: Mapping[str, Any], name: str) -> str:
     return _text(given, name)
 
 
-def _merge_policy(call: Call, body: Mapping[str, Any]) -> Document:
-    given = _object(body, "mergePolicy") if "mergePolicy" in body else {}
-    wanted = given.get("id") or default_merge_policy_id(call.sandbox.id)
-    if wanted not in [policy["id"] for policy in merge_policies(call)]:
-        raise InvalidRequest(f"The merge policy {wanted} is not found", path=("mergePolicy", "id"))
-    return {"id": wanted, "version": given.get("version", 1)}
+async def _merge_policy(call: Call, body: Any) -> Document:
+    given = _object(body, "mergePolicy") if isinstance(body, Mapping) and "mergePolicy" in body else {}
+    policy = await merge_policy(call, given.get("id"))
+    return {"id": policy["id"], "version": given.get("version", policy["version"])}
 
 
 def _object(given: Mapping[str, Any], name: str, *, required: bool = False) -> Mapping[str, Any]:

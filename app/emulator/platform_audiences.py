@@ -8,18 +8,18 @@ from typing import Any
 from app.aep import models
 from app.aep.errors import ErrorCode
 from app.emulator.answers import Refusal
-from app.emulator.documents import changed_platform_audience, method_of, new_platform_audience
+from app.emulator.documents import allowed_method, changed_platform_audience, method_of, new_platform_audience
 from app.emulator.gate import Call
 from app.emulator.guardrails import GuardrailControl
-from app.emulator.merge_policies import merge_policies
+from app.emulator.merge_policies import merge_policy
 from app.emulator.rules import RuleBook
 from app.errors import Conflict, NotFound
 
 Document = dict[str, Any]
 
 
-class _ExpressionMoved(Exception):
-    """The stored expression changed between the check and the write; check again."""
+class _Moved(Exception):
+    """What the rule was checked with changed between the check and the write; check again."""
 
 
 class PlatformAudiences:
@@ -31,20 +31,19 @@ class PlatformAudiences:
 
     async def create(self, call: Call, body: Mapping[str, Any]) -> Document:
         """Store a new audience and return it. Raises Refusal, and Conflict when the name is taken."""
-        _check_merge_policy(call, body)
+        policy = await merge_policy(call, body.get("mergePolicyId"))
         rule = self._rules.check(call, body)
-        document = new_platform_audience(call, body, rule)
+        document = new_platform_audience(call, body, rule, policy)
         await self._guardrails.check_room(call.store, models.enabled_method(document), is_new=True)
         await call.store.add_audience(document, uses=rule.uses)
         return {**document, "dependencies": sorted(rule.uses), "dependents": []}
 
     async def change(self, call: Call, identifier: str, body: Mapping[str, Any], *, replace: bool = False) -> Document:
         """Merge ``body`` into a stored audience, or overwrite it. Raises NotFound, Refusal, Conflict."""
-        _check_merge_policy(call, body)
         while True:
             try:
                 return await self._change_once(call, identifier, body, replace)
-            except _ExpressionMoved:
+            except _Moved:
                 continue
 
     async def _change_once(self, call: Call, identifier: str, body: Mapping[str, Any], replace: bool) -> Document:
@@ -52,18 +51,19 @@ class PlatformAudiences:
         if stored is None:
             raise NotFound(f"There is no audience {identifier}")
         rule = self._rules.check(call, {**stored, **body})
-
-        wanted = rule.allowed_method(method_of(body if body.get("evaluationInfo") is not None else stored))
+        policy = await merge_policy(call, body.get("mergePolicyId", stored["mergePolicyId"]))
+        given = body if body.get("evaluationInfo") is not None else stored
+        wanted = allowed_method(rule, method_of(given), policy)
         if wanted != models.enabled_method(stored):
             await self._guardrails.check_room(call.store, wanted, is_new=False)
 
         def change(latest: Document) -> Document:
             # The rule was checked outside the transaction. Had somebody else changed it since, a body that leaves
-            # the expression alone would put the old one back.
-            if "expression" not in body and latest["expression"] != stored["expression"]:
-                raise _ExpressionMoved
+            # it alone would put the old one back.
+            if any(name not in body and latest[name] != stored[name] for name in ("expression", "mergePolicyId")):
+                raise _Moved
             check_lifecycle_change(latest, body)
-            return changed_platform_audience(call, latest, body, rule, replace=replace)
+            return changed_platform_audience(call, latest, body, rule, policy, replace=replace)
 
         return await call.store.change_audience(identifier, change, uses=rule.uses)
 
@@ -79,10 +79,3 @@ def check_lifecycle_change(stored: Mapping[str, Any], body: Mapping[str, Any]) -
 def refuse_used(conflict: Conflict) -> Refusal:
     """Return the answer for a deletion that dependents stand in the way of."""
     return Refusal(400, f"{conflict.detail}. {conflict.hint}", code=ErrorCode.HAS_DEPENDENTS)
-
-
-def _check_merge_policy(call: Call, body: Mapping[str, Any]) -> None:
-    wanted = body.get("mergePolicyId")
-    known = [policy["id"] for policy in merge_policies(call)]
-    if wanted and wanted not in known:
-        raise Refusal(400, f"The merge policy {wanted} is not found. The sandbox has: {', '.join(known)}.")

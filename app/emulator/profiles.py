@@ -21,7 +21,7 @@ from app.emulator.answers import Refusal, error_answer, json_answer
 from app.emulator.export_files import selected
 from app.emulator.gate import Call, Gate
 from app.emulator.guardrails import GuardrailControl
-from app.emulator.merge_policies import default_merge_policy_id, merge_policies
+from app.emulator.merge_policies import merge_policies
 from app.emulator.profile_memberships import segment_membership
 from app.emulator.workplaces import Workplace, Workplaces
 from app.errors import InvalidRequest, NotImplementedYet, QuotaExceeded
@@ -60,7 +60,7 @@ class Profiles:
         entity_id, namespace = query.get("entityId", ""), query.get("entityIdNS", "")
         if not entity_id:
             raise InvalidRequest("The parameter entityId is missing", path=("entityId",))
-        policy = _merge_policy(call)
+        policy = await _merge_policy_id(call)
         place = self._workplaces.of(call)
         found = await _find(place, entity_id, namespace)
         if found is None:
@@ -145,11 +145,12 @@ def _check_class(name: str | None) -> None:
         raise InvalidRequest(f"schema.name must be {models.PROFILE_CLASS}", path=("schema.name",))
 
 
-def _merge_policy(call: Call) -> str:
-    wanted = call.request.query_params.get("mergePolicyId") or default_merge_policy_id(call.sandbox.id)
-    if wanted not in [policy["id"] for policy in merge_policies(call)]:
-        raise Refusal(404, f"The merge policy {wanted} is not found.")
-    return wanted
+async def _merge_policy_id(call: Call) -> str:
+    wanted = call.request.query_params.get("mergePolicyId")
+    for policy in await merge_policies(call.store, call.organization, call.sandbox):
+        if policy["id"] == wanted or (not wanted and policy["default"]):
+            return str(policy["id"])
+    raise Refusal(404, f"The merge policy {wanted} is not found.")
 
 
 def _check_date(call: Call) -> None:

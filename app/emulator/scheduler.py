@@ -19,7 +19,7 @@ from app.aep.quartz import parse_quartz
 from app.emulator.clock import Clock, Jump
 from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.export_job_work import ExportJobWork, ExportOrder
-from app.emulator.merge_policies import default_merge_policy_id
+from app.emulator.merge_policies import merge_policies
 from app.emulator.segment_job_work import ALL_SEGMENTS, JobOrder, SegmentJobWork, evaluable_definitions
 from app.emulator.workplaces import Workplace, Workplaces
 from app.errors import Conflict, NotFound
@@ -81,7 +81,7 @@ class Scheduler:
             # The process ended after this run was stored and before its successor was planned.
             log.info("emulator.schedule_run_known", schedule_id=document["id"], run_id=run_id)
         else:
-            await self._exports.begin(place, _export_order(place, document, segments, run_id, now_ms))
+            await self._exports.begin(place, await _export_order(place, document, segments, run_id, now_ms))
 
     async def _evaluate(
         self, place: Workplace, document: Document, run_id: str, segments: list[str], now_ms: int
@@ -123,17 +123,21 @@ async def _with_dependencies(place: Workplace, segments: list[str]) -> list[str]
     return wanted
 
 
-def _export_order(place: Workplace, document: Document, segments: list[str], run_id: str, now_ms: int) -> ExportOrder:
+async def _export_order(
+    place: Workplace, document: Document, segments: list[str], run_id: str, now_ms: int
+) -> ExportOrder:
     """Return the export of a schedule: everybody, or the members of its segments, into the data set of its properties.
 
     The documents do not say where a scheduled export goes; without ``properties.datasetId`` it is a data set that
     stands for the sandbox's own snapshot.
     """
+    known = await merge_policies(place.store, place.organization, place.sandbox)
+    policy = next(one for one in known if one["default"])
     snapshot = uuid.uuid5(uuid.UUID(place.sandbox.id), "profile snapshot").hex[:24]
     request: Document = {
         "destination": {"datasetId": str(document["properties"].get("datasetId") or snapshot)},
         "schema": {"name": models.PROFILE_CLASS},
-        "mergePolicy": {"id": default_merge_policy_id(place.sandbox.id), "version": 1},
+        "mergePolicy": {"id": policy["id"], "version": policy["version"]},
     }
     if segments != [ALL_SEGMENTS]:
         wanted = [{"segmentId": one, "segmentNs": "ups", "status": ["realized", "existing"]} for one in segments]
