@@ -38,10 +38,14 @@ def add_external_audiences(routes: Routes, audiences: ExternalAudienceService) -
         return relay_answer(await audiences.run(ctx, request.path_params["id"], request.path_params["run"]))
 
     one = paths.EXTERNAL_AUDIENCES + "/{id}"
-    routes.add("POST", paths.EXTERNAL_AUDIENCES, create)
-    routes.add("GET", paths.EXTERNAL_AUDIENCE_OPERATIONS + "/{id}", operation)
+    # The second path of each pair is that of an earlier draft; AEP is asked under the newest.
+    for path in (paths.EXTERNAL_AUDIENCES, f"{paths.EXTERNAL_AUDIENCES}/submit"):
+        routes.add("POST", path, create)
+    for path in (f"{paths.EXTERNAL_AUDIENCE_OPERATIONS}/{{id}}", f"{paths.EXTERNAL_AUDIENCES}/task/{{id}}"):
+        routes.add("GET", path, operation)
     routes.add("PATCH", one, update)
     routes.add("DELETE", one, delete)
-    routes.add("POST", one + "/runs", create_run)
+    for path in (f"{one}/runs", f"{one}/run"):
+        routes.add("POST", path, create_run)
     routes.add("GET", one + "/runs", runs)
     routes.add("GET", one + "/runs/{run}", run)
