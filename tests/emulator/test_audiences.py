@@ -36,6 +36,7 @@ def _patch(*operations: tuple[str, str, Any]) -> list[dict[str, Any]]:
     return [{"op": op, "path": path, "value": value} for op, path, value in operations]
 
 
+@pytest.mark.parity("audiences.definition_in_full", source="documents")
 async def test_a_definition_is_an_audience_with_the_same_id(emulator: Emulator) -> None:
     made = await emulator.create("Gold", description="d", labels=["core/C1"])
     audience = (await emulator.call("GET", f"{PATH}/{made['id']}")).json()
@@ -76,6 +77,7 @@ async def test_an_external_audience_has_no_rule_and_is_no_definition(emulator: E
     assert found.status_code == 404
 
 
+@pytest.mark.parity("audiences.external_audience_is_an_alias", source="openapi")
 async def test_the_other_word_for_external_is_understood(emulator: Emulator) -> None:
     made = await _add(emulator, {**EXTERNAL, "type": "ExternalAudience"})
     assert made["type"] == "ExternalSegment"
@@ -89,6 +91,7 @@ async def test_an_external_id_is_taken_once_in_its_namespace(emulator: Emulator)
     await _add(emulator, {**EXTERNAL, "namespace": "AO"})
 
 
+@pytest.mark.parity("audiences.refusals_have_long_codes", source="openapi")
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -108,6 +111,7 @@ async def test_bad_audiences_are_refused_with_their_code(emulator: Emulator, bod
     assert (await emulator.call("GET", PATH)).json()["children"] == []
 
 
+@pytest.mark.parity("audiences.empty_list_has_an_empty_link", source="measured")
 async def test_the_empty_list(emulator: Emulator) -> None:
     body = (await emulator.call("GET", PATH)).json()
     assert body["children"] == []
@@ -116,6 +120,7 @@ async def test_the_empty_list(emulator: Emulator) -> None:
     assert body["_links"] == {"next": {}}
 
 
+@pytest.mark.parity("audiences.start_is_a_page_index", source="measured")
 async def test_a_client_that_follows_next_meets_every_audience_once(emulator: Emulator) -> None:
     """The way of the public clients: feed ``_page.next`` back as ``start`` until it is not there."""
     for number in range(11):
@@ -131,6 +136,7 @@ async def test_a_client_that_follows_next_meets_every_audience_once(emulator: Em
     assert sorted(met) == [f"Segment {number:02}" for number in range(11)]
 
 
+@pytest.mark.parity("audiences.property_name_and_description_filters", source="documents")
 async def test_filters(emulator: Emulator) -> None:
     await emulator.create("Gold customers", description="Loyal people")
     await emulator.create("Silver customers", emulator.rule("silver"))
@@ -187,6 +193,7 @@ async def test_json_patch_overwrites_members(emulator: Emulator, op: str) -> Non
     assert changed["name"] == "Gold"
 
 
+@pytest.mark.parity("audiences.json_patch_remove", source="assumed")
 async def test_json_patch_removes_optional_members(emulator: Emulator) -> None:
     made = await emulator.create("Gold", description="d")
     body = [{"op": "remove", "path": "/description"}]
@@ -231,6 +238,7 @@ async def test_json_patch_of_an_external_audience(emulator: Emulator) -> None:
     assert refused.status_code == 400
 
 
+@pytest.mark.parity("audiences.put_keeps_server_owned_members", source="documents")
 async def test_put_overwrites_what_is_editable_and_keeps_what_the_server_owns(emulator: Emulator) -> None:
     made = await emulator.create("Gold", description="d", labels=["core/C1"], ttlInDays=30)
     body = {**definition("New name", emulator.rule("silver")), "namespace": "AEPSegments"}

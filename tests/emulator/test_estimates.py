@@ -27,6 +27,7 @@ async def _estimate(emulator: Emulator, rule: str, **place: Any) -> dict[str, An
     return await emulator.until(path, lambda body: body["state"] == "RESULT_READY", **place)
 
 
+@pytest.mark.parity("estimates.preview_is_201_and_new", source="openapi")
 async def test_a_preview_begins_as_new(emulator: Emulator) -> None:
     body = {"predicateExpression": emulator.rule("gold"), "predicateType": "pql/text", "graphType": "none"}
     answer = await emulator.call("POST", PREVIEW, json=body)
@@ -40,6 +41,7 @@ async def test_a_preview_begins_as_new(emulator: Emulator) -> None:
     assert decoded.query_id == made["previewQueryId"]
 
 
+@pytest.mark.parity("estimates.members", source="documents")
 async def test_a_finished_estimate_has_the_documented_members(emulator: Emulator) -> None:
     body = await _estimate(emulator, emulator.rule("gold"))
     assert set(body) == {
@@ -82,6 +84,7 @@ async def test_each_sandbox_has_its_own_profiles(emulator: Emulator) -> None:
     assert other["totalRows"] == PROFILES
 
 
+@pytest.mark.parity("estimates.running_numbers_grow", source="documents")
 async def test_an_estimate_passes_through_running_with_numbers_that_grow(start: Start) -> None:
     async with start(estimate_step_s=0.05) as emulator:
         begun = await _begin(emulator, emulator.rule("gold"))
@@ -98,6 +101,7 @@ async def test_an_estimate_passes_through_running_with_numbers_that_grow(start: 
         assert {PROFILES // 100, PROFILES // 10, PROFILES} <= set(read)
 
 
+@pytest.mark.parity("estimates.preview_rows_are_keyed", source="documents")
 async def test_a_preview_shows_members_in_pages(emulator: Emulator) -> None:
     begun = await _begin(emulator, emulator.rule("gold"))
     path = f"{PREVIEW}/{begun['previewId']}"
@@ -134,6 +138,7 @@ async def test_an_unfinished_preview_has_no_results_and_an_estimate_from_a_hundr
         assert matched <= interval["low"] <= estimate["estimatedSize"] <= interval["high"] <= PROFILES - read + matched
 
 
+@pytest.mark.parity("estimates.delete_removes_both", source="assumed")
 @pytest.mark.parametrize("ready", [True, False])
 async def test_a_deleted_preview_is_gone_with_its_estimate(start: Start, ready: bool) -> None:
     async with start(estimate_step_s=0.0 if ready else 30.0) as emulator:

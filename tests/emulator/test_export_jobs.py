@@ -65,6 +65,7 @@ def _files(emulator: Emulator) -> list[Path]:
     return [path for path in (emulator.settings.state_dir / FOLDER).rglob("*") if path.is_file()]
 
 
+@pytest.mark.parity("export_jobs.new_job", source="openapi")
 async def test_a_new_export_has_the_documented_members(emulator: Emulator) -> None:
     job = await _begin(emulator, fields="identities.id,personalEmail.address")
     assert isinstance(job["id"], int)
@@ -108,6 +109,7 @@ async def test_a_segment_that_was_never_evaluated_has_nobody_unless_it_is_evalua
     assert job["metrics"]["totalExportedProfileCounter"] > 0
 
 
+@pytest.mark.parity("export_jobs.filter_by_status", source="openapi")
 async def test_those_who_left_can_be_exported(emulator: Emulator) -> None:
     segment_id, before = await _evaluated(emulator, "Moving", "gold", "silver")
     change = {"expression": {"type": "PQL", "format": "pql/text", "value": emulator.rule("gold")}}
@@ -124,6 +126,7 @@ async def test_those_who_left_can_be_exported(emulator: Emulator) -> None:
     assert sum(counts.values()) == before
 
 
+@pytest.mark.parity("export_jobs.segment_per_batch", source="documents")
 async def test_each_segment_may_have_a_batch_of_its_own(emulator: Emulator) -> None:
     gold, gold_count = await _evaluated(emulator, "Gold", "gold")
     silver, silver_count = await _evaluated(emulator, "Silver", "silver")
@@ -136,6 +139,7 @@ async def test_each_segment_may_have_a_batch_of_its_own(emulator: Emulator) -> N
     assert job["metrics"]["totalExportedProfileCounter"] == gold_count + silver_count
 
 
+@pytest.mark.parity("export_jobs.event_list", source="openapi")
 async def test_events_are_written_when_they_are_asked_for(emulator: Emulator) -> None:
     events = {"eventList": {"fields": "eventType,timestamp"}}
     job = await _ended(emulator, await _begin(emulator, fields="personalEmail.address", additionalFields=events))
@@ -315,6 +319,7 @@ async def test_exports_of_another_sandbox_are_not_found(emulator: Emulator) -> N
         assert (await emulator.call(method, f"{PATH}/{job['id']}", sandbox="dev")).status_code == 404
 
 
+@pytest.mark.parity("export_jobs.offset_paging", source="measured")
 async def test_a_client_that_cuts_the_offset_out_of_next_meets_every_export_once(emulator: Emulator) -> None:
     """The way of the public Python client: the text after ``offset=``, up to the next ``&``, asked for again."""
     ids = []

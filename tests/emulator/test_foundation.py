@@ -13,6 +13,7 @@ MANAGEMENT = "/data/foundation/sandbox-management"
 UNIONS = "/data/foundation/schemaregistry/tenant/unions"
 
 
+@pytest.mark.parity("sandboxes.list", source="openapi")
 async def test_sandboxes_are_those_of_the_organization_and_need_no_sandbox_header(emulator: Emulator) -> None:
     headers = await emulator.headers(LUMA)
     del headers["x-sandbox-name"]
@@ -31,6 +32,7 @@ async def test_one_sandbox(emulator: Emulator) -> None:
     assert (await emulator.call("GET", f"{MANAGEMENT}/sandboxes/nowhere")).status_code == 404
 
 
+@pytest.mark.parity("sandboxes.types", source="openapi")
 async def test_sandbox_types(emulator: Emulator) -> None:
     body = (await emulator.call("GET", f"{MANAGEMENT}/sandboxTypes")).json()
     assert [one["id"] for one in body["sandboxTypes"]] == ["production", "development"]
@@ -71,6 +73,7 @@ async def test_an_unknown_union_schema_is_not_found(emulator: Emulator) -> None:
     assert (await emulator.call("GET", f"{UNIONS}/_xdm.context.nothing__union")).status_code == 404
 
 
+@pytest.mark.parity("merge_policies.first_policy", source="assumed")
 async def test_merge_policies(emulator: Emulator) -> None:
     path = "/data/core/ups/config/mergePolicies"
     body = (await emulator.call("GET", path, params={"limit": 10, "start": 0})).json()
@@ -86,6 +89,7 @@ async def test_merge_policies(emulator: Emulator) -> None:
     assert other["id"] != policy["id"]
 
 
+@pytest.mark.parity("access_control.permissions_by_api_name", source="documents")
 async def test_the_access_control_reference(emulator: Emulator) -> None:
     body = (await emulator.call("GET", "/data/foundation/access-control/acl/reference")).json()
     assert body["permissions"]["manage-profiles"]["segments"] == ["read", "write", "delete"]

@@ -29,6 +29,7 @@ async def _headers(emulator: Emulator, changes: dict[str, str | None]) -> dict[s
     return {name: value for name, value in merged.items() if value is not None}
 
 
+@pytest.mark.parity("gate.refusals_come_in_order", source="assumed")
 @pytest.mark.parametrize(("changes", "status", "error_code"), REFUSALS)
 async def test_refusals_come_in_order(
     emulator: Emulator, changes: dict[str, str | None], status: int, error_code: str
@@ -72,6 +73,7 @@ async def test_a_body_must_call_itself_json(emulator: Emulator, content_type: st
     }
 
 
+@pytest.mark.parity("gate.some_calls_take_text", source="measured")
 @pytest.mark.parametrize(
     "path",
     [
@@ -118,6 +120,7 @@ async def test_headers_are_read_in_any_letter_case(emulator: Emulator) -> None:
     assert (await emulator.http.get(LIST, headers=headers)).status_code == 200
 
 
+@pytest.mark.parity("gate.trailing_slash", source="measured")
 async def test_a_trailing_slash_is_no_redirect(emulator: Emulator) -> None:
     body = definition("Slash", emulator.rule("gold"))
     answer = await emulator.call("POST", f"{LIST}/", json=body)

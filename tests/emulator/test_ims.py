@@ -55,6 +55,7 @@ async def test_query_and_body_are_merged(emulator: Emulator) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.parity("ims.times_are_text_in_milliseconds", source="measured")
 async def test_times_in_the_token_are_text_in_milliseconds(emulator: Emulator) -> None:
     claims = _claims(await emulator.token())
     credential = emulator.organizations[LUMA].credentials[0]
@@ -69,6 +70,7 @@ async def test_times_in_the_token_are_text_in_milliseconds(emulator: Emulator) -
     assert {"id", "moi"} <= set(claims)
 
 
+@pytest.mark.parity("ims.errors_are_400", source="assumed")
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -116,6 +118,7 @@ async def test_scopes_may_be_separated_by_blanks_and_default_to_all(emulator: Em
     assert _claims(answer.json()["access_token"])["scope"].startswith("openid,session,AdobeID,")
 
 
+@pytest.mark.parity("ims.jwt_exchange_is_over", source="assumed")
 async def test_the_ended_jwt_flow_says_so(emulator: Emulator) -> None:
     answer = await emulator.http.post("/ims/exchange/jwt/", data={"jwt_token": "x"})
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
@@ -140,6 +143,7 @@ async def test_a_token_is_valid_until_its_end(emulator: Emulator) -> None:
     assert body["reason"]
 
 
+@pytest.mark.parity("ims.validate_is_always_200", source="measured")
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "e30.e30.", "é"])
 async def test_what_is_no_token_is_not_valid(emulator: Emulator, text: str) -> None:
     answer = await emulator.http.post("/ims/validate_token/v1", data={"type": "access_token", "token": text})
@@ -156,6 +160,7 @@ async def test_a_token_of_another_key_is_refused(emulator: Emulator) -> None:
         assert (answer.status_code, answer.json()["error_code"]) == (401, "401013")
 
 
+@pytest.mark.parity("ims.invalidate_token", source="measured")
 async def test_a_withdrawn_token_is_refused_also_after_a_restart(start: Start) -> None:
     async with start() as emulator:
         headers = await emulator.headers()
@@ -192,6 +197,7 @@ async def test_a_token_outlives_a_restart(start: Start) -> None:
         assert (await emulator.http.get("/data/core/ups/audiences", headers=headers)).status_code == 200
 
 
+@pytest.mark.parity("ims.organizations", source="measured")
 async def test_organizations_of_a_token_are_its_own(emulator: Emulator) -> None:
     headers = {"authorization": f"bearer {await emulator.token(SOLSTICE)}"}
     answer = await emulator.http.get("/ims/organizations/v6", headers=headers)

@@ -46,6 +46,7 @@ async def _finished_jobs(emulator: Emulator, count: int) -> list[dict[str, Any]]
     return jobs
 
 
+@pytest.mark.parity("schedules.members", source="documents")
 async def test_a_new_schedule_has_the_documented_members(emulator: Emulator) -> None:
     made = await _add(emulator)
     now_s = int(emulator.clock.now().timestamp())
@@ -59,6 +60,7 @@ async def test_a_new_schedule_has_the_documented_members(emulator: Emulator) -> 
     assert (listed["children"], listed["_page"]["totalCount"], listed["_links"]) == ([made], 1, {"next": {}})
 
 
+@pytest.mark.parity("schedules.default_expression", source="assumed")
 async def test_a_schedule_without_an_expression_runs_at_one_in_the_night(emulator: Emulator) -> None:
     body = _schedule()
     del body["schedule"]
@@ -88,6 +90,7 @@ async def test_bad_schedules_are_refused(emulator: Emulator, changes: dict[str, 
     assert (await emulator.call("GET", PATH)).json()["children"] == []
 
 
+@pytest.mark.parity("schedules.scheduled_job", source="documents")
 async def test_an_active_schedule_begins_its_job_when_its_time_comes(emulator: Emulator) -> None:
     definition = await emulator.create()
     made = await _add(emulator, state="active")
@@ -104,6 +107,7 @@ async def test_an_active_schedule_begins_its_job_when_its_time_comes(emulator: E
     assert len(await _finished_jobs(emulator, 2)) == 2
 
 
+@pytest.mark.parity("schedules.patch_is_204", source="openapi")
 async def test_an_inactive_schedule_runs_only_once_it_is_switched_on(emulator: Emulator) -> None:
     made = await _add(emulator)
     emulator.clock.advance(days=3)
@@ -135,6 +139,7 @@ async def test_a_schedule_of_named_segments_skips_those_that_were_deleted(emulat
     assert set(job["metrics"]["segmentedProfileCounter"]) == {kept["id"]}
 
 
+@pytest.mark.parity("schedules.export_type", source="documents")
 async def test_a_schedule_of_exports_writes_a_snapshot(emulator: Emulator) -> None:
     body = {"name": "snapshot", "type": "export", "state": "active", "schedule": "0 0 1 * * ?"}
     answer = await emulator.call("POST", PATH, json=body)
@@ -156,6 +161,7 @@ async def test_a_schedule_of_exports_whose_segments_are_gone_writes_nobody(emula
     assert listed["records"][0]["metrics"]["totalExportedProfileCounter"] == 0
 
 
+@pytest.mark.parity("schedules.patch_without_content_type", source="measured")
 async def test_a_patch_without_a_content_type_works(emulator: Emulator) -> None:
     made = await _add(emulator)
     headers = {**await emulator.headers(), "content-type": "text/plain"}
@@ -183,6 +189,7 @@ async def test_a_refused_patch_changes_nothing(emulator: Emulator, patch: Any) -
     assert (await emulator.call("GET", f"{PATH}/{made['id']}")).json() == made
 
 
+@pytest.mark.parity("schedules.delete_is_204", source="openapi")
 async def test_delete_is_204_and_stops_it(emulator: Emulator) -> None:
     made = await _add(emulator, state="active")
     assert (await emulator.call("DELETE", f"{PATH}/{made['id']}")).status_code == 204

@@ -90,6 +90,7 @@ def test_a_malicious_pattern_takes_no_time() -> None:
     assert not _fits(pattern, "a" * 1000)
 
 
+@pytest.mark.parity("search.entities", source="documents")
 async def test_entities_are_found_in_their_namespace(emulator: Emulator) -> None:
     gold = await emulator.create("Gold customers", description="loyal")
     await emulator.create("Silver customers", emulator.rule("silver"))
@@ -113,12 +114,14 @@ async def test_entities_are_found_in_their_namespace(emulator: Emulator) -> None
     assert everything["page"] == {"totalCount": 2, "totalPages": 2, "pageOffset": 1, "pageSize": 1}
 
 
+@pytest.mark.parity("search.one_page_without_hits", source="measured")
 async def test_a_search_without_hits_has_one_page_and_no_error(emulator: Emulator) -> None:
     answer = await _get(emulator, "entities", namespace="ECID")
     assert answer.status_code == 200
     assert answer.json()["page"] == {"totalCount": 0, "totalPages": 1, "pageOffset": 0, "pageSize": 0}
 
 
+@pytest.mark.parity("search.both_class_parameters", source="documents")
 async def test_both_names_of_the_class_parameter_work(emulator: Emulator) -> None:
     headers = {**await emulator.headers(), "x-ups-search-version": "1.0"}
     params = {"schemaClass": "_xdm.context.segmentdefinition", "namespace": "AEPSegments"}
@@ -126,6 +129,7 @@ async def test_both_names_of_the_class_parameter_work(emulator: Emulator) -> Non
     assert answer.status_code == 200
 
 
+@pytest.mark.parity("search.namespaces", source="documents")
 async def test_namespaces_are_counted(emulator: Emulator) -> None:
     await emulator.create("Gold")
     await emulator.create("Silver", emulator.rule("silver"))
@@ -143,6 +147,7 @@ async def test_namespaces_are_counted(emulator: Emulator) -> None:
     assert found["namespaces"][0]["count"] == 1
 
 
+@pytest.mark.parity("search.taxonomy", source="documents")
 async def test_the_taxonomy_of_an_entity_is_the_root(emulator: Emulator) -> None:
     made = await emulator.create()
     body = (await _get(emulator, "taxonomy", namespace="AEPSegments", entityId=made["id"])).json()
@@ -166,6 +171,7 @@ async def test_bad_searches_are_refused(emulator: Emulator, what: str, params: d
     assert (await _get(emulator, what, **params)).status_code == 400
 
 
+@pytest.mark.parity("search.version_header", source="openapi")
 async def test_the_version_header_is_wanted(emulator: Emulator) -> None:
     params = {**CLASS, "namespace": "x"}
     answer = await emulator.call("GET", "/data/core/ups/search/entities", params=params)

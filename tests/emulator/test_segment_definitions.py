@@ -16,6 +16,7 @@ async def _post(emulator: Emulator, body: Any) -> Any:
     return await emulator.call("POST", PATH, json=body)
 
 
+@pytest.mark.parity("segment_definitions.create_is_200_with_location", source="openapi")
 async def test_the_lesson_body_makes_a_definition(emulator: Emulator) -> None:
     body = {
         "name": "Luma Bronze Customer",
@@ -54,6 +55,7 @@ async def test_the_lesson_body_makes_a_definition(emulator: Emulator) -> None:
     assert listed == [made]
 
 
+@pytest.mark.parity("segment_definitions.optional_members_are_echoed", source="measured")
 async def test_known_optional_members_are_echoed_and_unknown_ones_ignored(emulator: Emulator) -> None:
     made = await emulator.create(labels=["core/C1"], tags=["t"], payloadSchema="p", somethingElse=1)
     assert (made["labels"], made["tags"], made["payloadSchema"]) == (["core/C1"], ["t"], "p")
@@ -76,6 +78,7 @@ async def test_of_creates_with_one_name_at_once_exactly_one_wins(emulator: Emula
     assert (await emulator.call("GET", PATH)).json()["page"]["totalCount"] == 1
 
 
+@pytest.mark.parity("segment_definitions.unreadable_body_code", source="openapi")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -112,6 +115,7 @@ async def test_a_rule_with_an_unknown_field_is_refused_with_place_and_hint(emula
     assert (await emulator.call("GET", PATH)).json()["segments"] == []
 
 
+@pytest.mark.parity("segment_definitions.pql_faults_are_400", source="assumed")
 async def test_a_rule_that_does_not_parse_is_refused_with_place(emulator: Emulator) -> None:
     answer = await _post(emulator, definition("x", '_wwfovlab011.loyalty.level =\n= "gold"'))
     assert answer.status_code == 400
@@ -148,6 +152,7 @@ async def test_a_rule_about_attributes_may_be_streaming_or_edge(emulator: Emulat
     assert {name for name, switch in made["evaluationInfo"].items() if switch["enabled"]} == {method}
 
 
+@pytest.mark.parity("segment_definitions.ineligible_becomes_batch", source="documents")
 async def test_a_rule_that_is_not_eligible_for_streaming_becomes_batch(emulator: Emulator) -> None:
     rule = 'select E from xEvent where E.eventType = "commerce.purchases"'
     made = await emulator.create("Buyers", f"({rule})", evaluationInfo={"continuous": {"enabled": True}})
@@ -155,6 +160,7 @@ async def test_a_rule_that_is_not_eligible_for_streaming_becomes_batch(emulator:
     assert made["evaluationInfo"]["continuous"] == {"enabled": False}
 
 
+@pytest.mark.parity("segment_definitions.one_evaluation_method", source="assumed")
 async def test_two_evaluation_methods_are_refused(emulator: Emulator) -> None:
     info = {"batch": {"enabled": True}, "continuous": {"enabled": True}}
     answer = await _post(emulator, definition("x", emulator.rule("gold"), evaluationInfo=info))
@@ -175,6 +181,7 @@ async def test_patch_merges_and_moves_the_update_time(emulator: Emulator) -> Non
     assert (await emulator.call("GET", path)).json() == expected
 
 
+@pytest.mark.parity("segment_definitions.patch_replaces_objects", source="assumed")
 async def test_patch_replaces_objects_as_a_whole(emulator: Emulator) -> None:
     made = await emulator.create("Gold")
     expression = {"type": "PQL", "format": "pql/text", "value": emulator.rule("silver")}
@@ -184,6 +191,7 @@ async def test_patch_replaces_objects_as_a_whole(emulator: Emulator) -> None:
     assert changed["schema"] == {"id": "only-an-id"}
 
 
+@pytest.mark.parity("segment_definitions.patch_ignores_server_owned_members", source="documents")
 async def test_patch_of_a_full_body_works(emulator: Emulator) -> None:
     made = await emulator.create("Gold")
     body = definition("Gold renamed", emulator.rule("gold", "platinum"), ttlInDays=60)
@@ -234,6 +242,7 @@ async def test_patches_of_different_members_at_once_all_count(emulator: Emulator
     assert changed["expression"]["value"] == rule
 
 
+@pytest.mark.parity("segment_definitions.delete_is_200_with_message", source="openapi")
 async def test_delete_answers_with_a_message_and_frees_the_name(emulator: Emulator) -> None:
     made = await emulator.create("Gold")
     path = f"{PATH}/{made['id']}"
@@ -302,6 +311,7 @@ async def _many(emulator: Emulator, count: int) -> list[str]:
     return ids
 
 
+@pytest.mark.parity("segment_definitions.page_counts_from_zero", source="measured")
 async def test_a_client_that_walks_pages_meets_every_definition_once(emulator: Emulator) -> None:
     """The way of the public Python client: one call without parameters, then page=1..totalPages."""
     ids = await _many(emulator, 23)
@@ -315,6 +325,7 @@ async def test_a_client_that_walks_pages_meets_every_definition_once(emulator: E
     assert first["page"]["totalPages"] == 3
 
 
+@pytest.mark.parity("segment_definitions.sort_by_several_attributes", source="documents")
 async def test_sorting(emulator: Emulator) -> None:
     await _many(emulator, 3)
     for sort, expected in [("name:asc", "000"), ("name:desc", "002"), ("creationTime:asc,name:asc", "000")]:
@@ -330,6 +341,7 @@ async def test_bad_paging_is_refused(emulator: Emulator, params: dict[str, str])
     assert (answer.status_code, answer.json()["status"]) == (400, 400)
 
 
+@pytest.mark.parity("segment_definitions.evaluation_filters_any_letter_case", source="measured")
 async def test_filters_by_evaluation_method_in_any_letter_case(emulator: Emulator) -> None:
     await emulator.create("Batch")
     await emulator.create("Streaming", evaluationInfo={"continuous": {"enabled": True}})

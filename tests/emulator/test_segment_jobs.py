@@ -24,6 +24,7 @@ async def _ended(emulator: Emulator, job: dict[str, Any]) -> dict[str, Any]:
     return await emulator.until(f"{PATH}/{job['id']}", lambda body: body["status"] in ends)
 
 
+@pytest.mark.parity("segment_jobs.new_job", source="documents")
 async def test_a_job_begins_as_new_with_the_documented_members(emulator: Emulator) -> None:
     made = await emulator.create()
     job = await _begin(emulator, [{"segmentId": made["id"]}])
@@ -50,6 +51,7 @@ async def test_a_job_begins_as_new_with_the_documented_members(emulator: Emulato
     assert not [name for name in job if name.startswith("_") and name != "_links"]
 
 
+@pytest.mark.parity("segment_jobs.counters", source="documents")
 async def test_a_finished_job_counts_what_an_estimate_counts(emulator: Emulator) -> None:
     made = await emulator.create()
     job = await _ended(emulator, await _begin(emulator, [{"segmentId": made["id"]}]))
@@ -73,6 +75,7 @@ async def test_a_finished_job_counts_what_an_estimate_counts(emulator: Emulator)
         assert span["endTimeInMs"] - span["startTimeInMs"] == span["totalTimeInMs"] >= 0
 
 
+@pytest.mark.parity("segment_jobs.exited_counter", source="documents")
 async def test_who_left_since_the_last_job_is_counted(emulator: Emulator) -> None:
     made = await emulator.create("Moving", emulator.rule("gold", "silver"))
     body = [{"segmentId": made["id"]}]
@@ -86,6 +89,7 @@ async def test_who_left_since_the_last_job_is_counted(emulator: Emulator) -> Non
     assert now["exited"] > 0
 
 
+@pytest.mark.parity("segment_jobs.zero_is_listed", source="documents")
 async def test_nobody_is_counted_explicitly(emulator: Emulator) -> None:
     made = await emulator.create("Nobody", f"not ({emulator.rule('gold')}) and ({emulator.rule('gold')})")
     job = await _ended(emulator, await _begin(emulator, [{"segmentId": made["id"]}]))
@@ -93,6 +97,7 @@ async def test_nobody_is_counted_explicitly(emulator: Emulator) -> None:
     assert job["metrics"]["segmentedProfileByNamespaceCounter"] == {made["id"]: {}}
 
 
+@pytest.mark.parity("segment_jobs.inactive_are_not_evaluated", source="documents")
 async def test_a_job_for_everything_leaves_out_the_inactive(emulator: Emulator) -> None:
     active = await emulator.create("Active")
     await emulator.create("Inactive", emulator.rule("silver"), lifecycleState="inactive")
@@ -128,6 +133,7 @@ async def test_bad_jobs_are_refused(emulator: Emulator, body: Any) -> None:
     assert (await emulator.call("GET", PATH)).json()["children"] == []
 
 
+@pytest.mark.parity("segment_jobs.unknown_ids_are_400", source="assumed")
 async def test_unknown_ids_are_named(emulator: Emulator) -> None:
     made = await emulator.create()
     answer = await emulator.call("POST", PATH, json=[{"segmentId": made["id"]}, {"segmentId": "nope"}])
@@ -136,6 +142,7 @@ async def test_unknown_ids_are_named(emulator: Emulator) -> None:
     assert made["id"] not in answer.json()["title"]
 
 
+@pytest.mark.parity("segment_jobs.too_many_is_429", source="openapi")
 async def test_too_many_unfinished_jobs_are_refused(start: Start) -> None:
     async with start(job_step_s=30, max_unfinished_jobs=2) as emulator:
         for _ in range(2):
@@ -144,6 +151,7 @@ async def test_too_many_unfinished_jobs_are_refused(start: Start) -> None:
         assert (answer.status_code, answer.json()["status"]) == (429, 429)
 
 
+@pytest.mark.parity("segment_jobs.cancel_is_204_and_cancelling", source="openapi")
 async def test_a_running_job_can_be_cancelled(start: Start) -> None:
     async with start(job_step_s=30) as emulator:
         job = await _begin(emulator, [{"segmentId": "*"}])
@@ -153,6 +161,7 @@ async def test_a_running_job_can_be_cancelled(start: Start) -> None:
         assert (await emulator.call("DELETE", f"{PATH}/{job['id']}")).status_code == 204
 
 
+@pytest.mark.parity("segment_jobs.cancel_of_a_finished_job", source="assumed")
 async def test_cancelling_a_finished_job_changes_nothing(emulator: Emulator) -> None:
     job = await _ended(emulator, await _begin(emulator, [{"segmentId": "*"}]))
     assert (await emulator.call("DELETE", f"{PATH}/{job['id']}")).status_code == 204
@@ -172,6 +181,7 @@ async def test_bulk_get_of_jobs(emulator: Emulator) -> None:
     assert "404" in answer.json()["results"]["x"]["errors"]
 
 
+@pytest.mark.parity("segment_jobs.list_and_property_filter", source="documents")
 async def test_jobs_are_listed_newest_first_in_pages_and_filtered(emulator: Emulator) -> None:
     made = await emulator.create()
     jobs = []
