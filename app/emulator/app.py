@@ -122,6 +122,7 @@ async def _open(
     clock = await Clock.open(source, state)
     populations = await Populations.open(settings, organizations, clock, progress)
     stack.push_async_callback(populations.close)
+    state.listen_to_audiences(populations.forget_deleted)
     background = Background(settings.concurrent_evaluations)
     stack.push_async_callback(background.close, settings.shutdown_timeout_s)
     return _Resources(organizations, state, clock, populations, background)

@@ -19,6 +19,7 @@ from app.emulator.clock import Clock
 from app.emulator.organizations import EmulatedSandbox, Organization, Organizations
 from app.emulator.rules import Rule
 from app.emulator.settings import EmulatorSettings
+from app.emulator.state import AudienceChange
 from app.errors import InternalError
 from app.evaluation import documents, sampling
 from app.evaluation.batch.job import OnProgress
@@ -209,6 +210,12 @@ class Populations:
             await cls(opened).close()
             raise
         return cls(opened)
+
+    async def forget_deleted(self, change: AudienceChange) -> None:
+        """Forget who was in an audience that is gone."""
+        population = self._by_place.get((change.org_id, change.sandbox))
+        if change.is_deleted and population is not None:
+            await asyncio.to_thread(population.memberships.delete, [change.audience_id])
 
     def of(self, organization: Organization, sandbox: EmulatedSandbox) -> Population:
         """Return the population of a sandbox."""

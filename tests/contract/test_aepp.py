@@ -236,3 +236,28 @@ def test_errors_come_back_as_the_services_bodies(client: Client) -> None:
     again = client.segmentation("createSegment", segment_data=segment(client, name=name))
     assert again["status"] == 422
     client.segmentation("deleteSegment", segment_id=made["id"])
+
+
+@measured("aepp.external_audiences_are_made_run_and_followed")
+def test_external_audiences_live_through_the_client(client: Client) -> None:
+    made = client.segmentation(
+        "createExtenalAudience",
+        audience_data={
+            "name": unique("aepp external"),
+            "description": "made by aepp",
+            "fields": [{"name": "email", "type": "string", "identityNs": "Email"}],
+            "sourceSpec": {"params": {"path": "none.csv", "type": "file", "sourceType": "Cloud Storage"}},
+            "ttlInDays": "30",
+            "audienceType": "people",
+            "originName": "CUSTOM_UPLOAD",
+        },
+    )
+    operation = until(
+        client, "getExternalAudienceStatus", "status", {"SUCCESS", "FAILED"}, operationId=made["operationId"]
+    )
+    assert operation["status"] == "SUCCESS"
+    audience_id = operation["audienceId"]
+    run = client.segmentation("runExternalAudienceJob", audience_id=audience_id, startTime=1_764_547_200)
+    arguments = {"audience_id": audience_id, "job_id": run["runId"]}
+    # There is no such file, which the client is told by the run's status.
+    assert until(client, "getExternalAudienceJob", "status", {"SUCCESS", "FAILED"}, **arguments)["status"] == "FAILED"

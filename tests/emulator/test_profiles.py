@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.emulator.populations import MEMBERSHIP_FOLDER
+from app.evaluation.memberships import Memberships
 from tests.emulator.conftest import PROFILES, SOLSTICE, Emulator, Start, configure
 
 PATH = "/data/core/ups/access/entities"
@@ -60,6 +62,16 @@ async def test_a_profile_tells_to_which_segments_it_belongs_and_belonged(emulato
     assert membership["ups"][made["id"]] == {"lastQualificationTime": "2026-03-01T13:00:00Z", "status": "exited"}
     await emulator.call("DELETE", f"/data/core/ups/segment/definitions/{made['id']}")
     assert (await _profile(emulator, entityId=xid))["entity"]["segmentMembership"] == {"ups": {}}
+
+
+async def test_a_deleted_segment_leaves_no_membership_behind(start: Start, state_folder: Path) -> None:
+    async with start() as emulator:
+        made = await emulator.create("Members")
+        await _evaluate(emulator, made["id"])
+        await emulator.call("DELETE", f"/data/core/ups/segment/definitions/{made['id']}")
+    memberships = Memberships(state_folder / MEMBERSHIP_FOLDER / "luma-prod.sqlite3")
+    assert memberships.segment_ids() == ()
+    memberships.close()
 
 
 async def _evaluate(emulator: Emulator, segment_id: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.aep.paging import SortKey
-from app.emulator.state import FILE_NAME, AudienceQuery, State, WorkQuery
+from app.emulator.state import FILE_NAME, AudienceChange, AudienceQuery, State, WorkQuery
 from app.errors import Conflict, InternalError, InvalidRequest, NotFound
 
 BY_NAME = (SortKey("name", descending=False),)
@@ -198,3 +199,26 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) 
     await state.set_setting("clock", None)
     assert await state.setting("clock") is None
     state.close()
+
+
+async def test_listeners_hear_of_every_change_of_an_audience_and_of_none_that_failed(state: State) -> None:
+    heard: list[AudienceChange] = []
+
+    async def fail(_change: AudienceChange) -> None:
+        raise RuntimeError("a listener broke")
+
+    async def hear(change: AudienceChange) -> None:
+        heard.append(change)
+
+    state.listen_to_audiences(fail)
+    state.listen_to_audiences(hear)
+    store = state.store("a@AdobeOrg", "prod")
+    await store.add_audience(_audience("1", "one"))
+    with pytest.raises(Conflict):
+        await store.add_audience(_audience("2", "one"))
+    await store.change_audience("1", lambda stored: stored)
+    with pytest.raises(NotFound):
+        await store.delete_audience("2")
+    await store.delete_audience("1")
+    change = AudienceChange("a@AdobeOrg", "prod", "1")
+    assert heard == [change, change, replace(change, is_deleted=True)]

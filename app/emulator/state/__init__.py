@@ -7,6 +7,7 @@ every statement of :class:`Store` carries them. A change is acknowledged only af
 All statements run on one thread of their own, in the order in which they were asked for: transactions never meet,
 and no sync to disk holds up the event loop.
 
+    audience_changes             who is told when an audience changed
     database, sandbox_rows       the file, and what every table of a sandbox has in common
     audiences, metrics, works, jobs, audit_events    one module for each kind of row
 """
@@ -17,6 +18,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from app.emulator.state.audience_changes import AudienceChange, Listener
 from app.emulator.state.audiences import AUDIENCE_SORTABLE, MAX_USE_DEPTH, AudienceQuery
 from app.emulator.state.audit_events import AuditRows
 from app.emulator.state.database import Database, Document
@@ -29,6 +31,7 @@ __all__ = [
     "FILE_NAME",
     "MAX_USE_DEPTH",
     "WORK_SORTABLE",
+    "AudienceChange",
     "AudienceQuery",
     "Document",
     "MetricKind",
@@ -53,6 +56,10 @@ class State:
     def store(self, org_id: str, sandbox: str) -> Store:
         """Return the part of the state that belongs to one sandbox of one organization."""
         return Store(self._database, org_id, sandbox)
+
+    def listen_to_audiences(self, listener: Listener) -> None:
+        """Have ``listener`` told whenever an audience was made, changed or deleted: see `audience_changes`."""
+        self._database.audience_listeners.add(listener)
 
     async def revoke_token(self, token_id: str, expires_ms: int, now_ms: int) -> None:
         """Remember until its end that a token was withdrawn, and forget those that are over."""

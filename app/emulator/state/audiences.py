@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.aep.paging import SortKey
+from app.emulator.state.audience_changes import AudienceChange
 from app.emulator.state.database import Change, Document, Keep, decode, encode, order_by
 from app.emulator.state.sandbox_rows import SandboxRows
 from app.errors import Conflict, InvalidRequest, NotFound
@@ -57,6 +58,7 @@ class AudienceRows(SandboxRows):
             self._set_uses(connection, document["id"], edges)
 
         await self._database.write(write)
+        await self._tell(document["id"])
 
     async def audience(self, audience_id: str) -> Document | None:
         """Return one audience with its ``dependencies`` and ``dependents``, or None."""
@@ -146,7 +148,9 @@ class AudienceRows(SandboxRows):
                 self._set_uses(connection, audience_id, edges)
             return self._with_edges(connection, [(encode(changed),)])[0]
 
-        return await self._database.write(write)
+        changed = await self._database.write(write)
+        await self._tell(audience_id)
+        return changed
 
     async def delete_audience(self, audience_id: str, *, platform_only: bool = False) -> Document:
         """Remove an audience and return it. Raises NotFound, and Conflict while other audiences use it."""
@@ -167,7 +171,13 @@ class AudienceRows(SandboxRows):
             connection.execute("DELETE FROM audience_metric WHERE org_id = ? AND sandbox = ? AND id = ?", owned)
             return stored
 
-        return await self._database.write(write)
+        deleted = await self._database.write(write)
+        await self._tell(audience_id, is_deleted=True)
+        return deleted
+
+    async def _tell(self, audience_id: str, *, is_deleted: bool = False) -> None:
+        change = AudienceChange(self.org_id, self.sandbox, audience_id, is_deleted)
+        await self._database.audience_listeners.tell(change)
 
     def _load_audience(self, connection: sqlite3.Connection, audience_id: str) -> Document | None:
         row = connection.execute(

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from app.aep.paging import SortKey
+from app.emulator.state.audience_changes import AudienceListeners
 from app.errors import InternalError
 
 Document = dict[str, Any]
@@ -71,6 +72,7 @@ class Database:
     """The open file. Statements run on a thread of their own, in the order in which they were asked for."""
 
     def __init__(self, path: Path) -> None:
+        self.audience_listeners = AudienceListeners()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-state")
         try:
             self._connection = self._thread.submit(_open, path).result()
