@@ -83,7 +83,7 @@ class Population:
         self.organization = organization
         self.memberships = memberships
         self._dataset = dataset
-        self._engine = Engine(dataset)
+        self._engine = Engine(dataset, stored=lambda segment_id: memberships.members(segment_id).realized)
 
     @property
     def total_profiles(self) -> int:
@@ -119,7 +119,6 @@ class Population:
         outcome = await self._engine.evaluate(
             {segment_id: rule.checked for segment_id, rule in rules.items()},
             now,
-            stored=lambda segment_id: self.memberships.members(segment_id).realized,
             on_progress=on_progress,
         )
         return {one: _evaluation(outcome.counts[one], outcome.members[one]) for one in rules}

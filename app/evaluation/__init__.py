@@ -19,7 +19,8 @@ In the order in which an answer comes about:
     namespaces  identity namespaces and their numbers
     bitmaps     sets of profile numbers between the database and roaring bitmaps
     memberships who is in which segment and since when, kept in a file
-    selection   statements over the profiles that a rule selects: counts, split by namespace, members
+    statements  compiled rules made fast for these tables, with the same answer
+    selection   what is said of selected profiles: counts, split by namespace, members
     batch       many rules together: what they share is computed once
     sampling    how many profiles an estimate reads and how sure it is
     documents   profiles as XDM documents

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pyroaring import BitMap
@@ -24,10 +24,16 @@ from app.evaluation.dataset import Connection, Dataset
 from app.evaluation.layout import SampleLayout
 from app.evaluation.namespaces import IdentityNamespace
 from app.evaluation.sampling import Interval
-from app.evaluation.selection import Counts, Member, NamespaceCount, Result, Selection
-from app.pql import Checked, to_sql
+from app.evaluation.selection import Counts, Member, NamespaceCount, Result
+from app.pql import Checked
 
 UTC_ZONE = "UTC"
+_REMEMBERED = 8
+
+T = TypeVar("T")
+
+Evaluate = Callable[[Checked, datetime, range | None], Result]
+"""Evaluates a rule at an instant over a range of profile numbers; None is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,16 @@ class Estimate:
 class Engine:
     """Answers questions about one data set. Every method leaves the event loop free and stops when cancelled.
 
-    All of them raise `EvaluationTimedOut` and `EvaluationTooLarge`, and `PQLError` for a rule that this data set
-    cannot evaluate.
+    ``stored`` gives the members of a segment for ``inSegment``; it is called in worker threads. All methods raise
+    `EvaluationTimedOut` and `EvaluationTooLarge`, and `PQLError` for a rule that this data set cannot evaluate.
     """
 
-    def __init__(self, dataset: Dataset, *, zone: str = UTC_ZONE) -> None:
+    def __init__(self, dataset: Dataset, *, stored: SegmentMembers | None = None, zone: str = UTC_ZONE) -> None:
         self._dataset = dataset
         self._layout = SampleLayout(dataset.namespace)
-        self._zone = zone
+        self._stored = stored or nobody
+        self._zone = ZoneInfo(zone)
+        self._pages: OrderedDict[tuple[str, datetime], BitMap] = OrderedDict()
 
     @property
     def profiles(self) -> int:
@@ -73,8 +81,11 @@ class Engine:
 
     async def count(self, rule: Checked, now: datetime) -> int:
         """Count the profiles that qualify, exactly."""
-        selected = self._compile(rule, now)
-        return await self._dataset.run(lambda connection: selection.count(connection, selected))
+        return (await self.result(rule, now)).counts.matched
+
+    async def result(self, rule: Checked, now: datetime) -> Result:
+        """Evaluate one rule over all profiles: exact counts, and who the members are."""
+        return await self._run(lambda evaluate: evaluate(rule, now, None))
 
     async def estimate(self, rule: Checked, now: datetime, *, rows: int | None = None) -> Estimate:
         """Estimate how many profiles qualify, from as many as `sampling.rows_to_read` says, or ``rows`` if fewer.
@@ -87,33 +98,35 @@ class Engine:
         to_read = sampling.rows_to_read(total)
         read = to_read if rows is None else max(0, min(rows, to_read))
         sample, later = (range(read), range(made, total)) if read < made else (range(total), range(total, total))
-        selected = self._compile(rule, now)
 
-        def count(connection: Connection) -> tuple[Counts, Counts]:
-            window = None if len(sample) == total else sample
-            sampled = selection.count_by_namespace(connection, selected, window)
-            return sampled, selection.count_by_namespace(connection, selected, later) if later else Counts(0, ())
+        def count(evaluate: Evaluate) -> tuple[Counts, Counts]:
+            return evaluate(rule, now, sample).counts, evaluate(rule, now, later).counts
 
-        return _estimate(*await self._dataset.run(count), to_read, sample, later)
+        return _estimate(*await self._run(count), to_read, sample, later)
 
     async def members(self, rule: Checked, now: datetime, *, offset: int = 0, limit: int = 100) -> tuple[Member, ...]:
-        """Return a page of the profiles that qualify, in a stable order."""
-        selected = self._compile(rule, now)
-        return await self._dataset.run(lambda connection: selection.members(connection, selected, offset, limit))
+        """Return a page of the profiles that qualify, in a stable order.
+
+        The members of the latest few rules are remembered, so that the pages of one answer are cut from one set.
+        """
+        key = (rule.query.text, now)
+        found = self._pages.get(key)
+        if found is None:
+            found = self._pages[key] = (await self.result(rule, now)).members
+        self._pages.move_to_end(key)
+        while len(self._pages) > _REMEMBERED:
+            self._pages.popitem(last=False)
+        numbers = list(found[offset : offset + limit])
+        return await self._dataset.run(lambda connection: selection.members(connection, numbers))
 
     async def evaluate(
-        self,
-        rules: Mapping[str, Checked],
-        now: datetime,
-        *,
-        stored: SegmentMembers | None = None,
-        on_progress: OnProgress | None = None,
+        self, rules: Mapping[str, Checked], now: datetime, *, on_progress: OnProgress | None = None
     ) -> Outcome:
         """Evaluate many rules together, exactly: members, and counts in total and by namespace.
 
-        A rule may ask for another of them by its key with ``inSegment``; members of other segments come from
-        ``stored``, which is called in a worker thread. ``on_progress`` gets steps done and steps in all, on the event
-        loop. Raises `InvalidRequest` for rules that use each other in a circle. The time limit is that of a batch.
+        A rule may ask for another of them by its key with ``inSegment``; members of other segments are the stored ones.
+        ``on_progress`` gets steps done and steps in all, on the event loop. Raises `InvalidRequest` for rules that use
+        each other in a circle. The time limit is that of a batch.
         """
         loop, stop = asyncio.get_running_loop(), threading.Event()
 
@@ -121,26 +134,33 @@ class Engine:
             if on_progress is not None:
                 loop.call_soon_threadsafe(on_progress, done, total)
 
-        job = Job(rules, now, stored or nobody, ZoneInfo(self._zone), report, stop)
+        job = Job(rules, now, self._stored, self._zone, None, report, stop)
         return await self._dataset.run(
             lambda connection: batch.evaluate(connection, self._layout, job),
             timeout_s=self._dataset.limits.batch_timeout_s,
             on_interrupt=stop.set,
         )
 
-    async def result(self, rule: Checked, now: datetime) -> Result:
-        """Evaluate one rule over all profiles: exact counts, and who the members are, to compare with another run."""
-        selected = self._compile(rule, now)
-        return await self._dataset.run(lambda connection: selection.evaluate(connection, selected, self.profiles))
-
     async def profile(self, profile_id: str) -> dict[str, Any] | None:
         """Return a profile as an XDM document with its events under ``xEvent``; None when there is none."""
         namespace = self._dataset.namespace
         return await self._dataset.run(lambda connection: documents.profile_by_id(connection, namespace, profile_id))
 
-    def _compile(self, rule: Checked, now: datetime) -> Selection:
-        query = to_sql(rule, self._layout, now, ZoneInfo(self._zone))
-        return Selection(query.sql(), query.parameters)
+    async def _run(self, work: Callable[[Evaluate], T]) -> T:
+        """Run work that evaluates single rules over ranges of profiles, all on one state of the data."""
+        stop = threading.Event()
+
+        def in_thread(connection: Connection) -> T:
+            def evaluate(rule: Checked, now: datetime, window: range | None) -> Result:
+                if window is not None and not window:
+                    return Result(Counts(0, ()), BitMap())
+                job = Job({"": rule}, now, self._stored, self._zone, window, None, stop)
+                outcome = batch.evaluate(connection, self._layout, job)
+                return Result(outcome.counts[""], outcome.members[""])
+
+            return work(evaluate)
+
+        return await self._dataset.run(in_thread, on_interrupt=stop.set)
 
 
 def nobody(_segment_id: str) -> BitMap:

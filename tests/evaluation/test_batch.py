@@ -90,15 +90,15 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("size", [None, 700])
-async def test_ranges_of_profiles_add_up(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, size: int | None, dataset: Dataset
-) -> None:
+async def test_ranges_of_profiles_add_up(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, size: int | None) -> None:
     if size:
         starts = range(0, SPEC.profiles, size)
-        monkeypatch.setattr(job, "_ranges", lambda n: [range(start, min(start + size, n)) for start in starts])
+        cut = [range(start, min(start + size, SPEC.profiles)) for start in starts]
+        monkeypatch.setattr(job, "_ranges", lambda window: cut)
     rules = {str(number): checked(text) for number, text in enumerate(TEXTS)}
     stored = BitMap(range(0, SPEC.profiles + 500, 3))
-    outcome = await engine.evaluate(rules, AS_OF, stored=lambda segment_id: stored.copy())
+    engine = Engine(dataset, stored=lambda segment_id: stored.copy())
+    outcome = await engine.evaluate(rules, AS_OF)
     alone = {key: (await engine.result(rules[key], AS_OF)).members for key in map(str, range(8))}
     everybody = BitMap(range(SPEC.profiles))
     assert {key: outcome.members[key] for key in alone} == alone

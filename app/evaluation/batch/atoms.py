@@ -13,7 +13,8 @@ from app.evaluation import bitmaps, model
 from app.evaluation.batch.columns import ColumnTests, by_column
 from app.evaluation.dataset import Connection
 from app.evaluation.layout import SampleLayout
-from app.evaluation.selection import Selection, restricted_to
+from app.evaluation.selection import restricted_to
+from app.evaluation.statements import Selection, selection
 from app.pql import Checked, to_sql
 
 
@@ -25,21 +26,22 @@ class AtomScan:
         self._tests = ColumnTests(layout, now, zone)
         self._columns = by_column(atoms, layout)
         self._alone = {
-            number: _selection(atom, layout, now, zone) for number, atom in self._columns.pop(None, {}).items()
+            number: selection(to_sql(atom, layout, now, zone)) for number, atom in self._columns.pop(None, {}).items()
         }
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether no statement joins or groups, so that memory does not grow with the number of profiles."""
+        heavy = ("JOIN ", "GROUP BY ", " IN (SELECT ", "EXISTS(", "DISTINCT ")
+        return not self._columns and not any(word in one.sql for one in self._alone.values() for word in heavy)
 
     def run(self, connection: Connection, numbers: range, profiles: int) -> Iterator[dict[int, BitMap]]:
         """Yield the members of all atoms among the profiles of a range, in portions as they are found."""
         for column, tests in self._columns.items():
             assert column is not None  # noqa: S101 - what reads no single column was taken out
             yield self._tests.members(connection, column, tests, numbers)
-        for number, selection in self._alone.items():
-            yield {number: _members(connection, selection, numbers, profiles)}
-
-
-def _selection(atom: Checked, layout: SampleLayout, now: datetime, zone: ZoneInfo) -> Selection:
-    query = to_sql(atom, layout, now, zone)
-    return Selection(query.sql(), query.parameters)
+        for number, alone in self._alone.items():
+            yield {number: _members(connection, alone, numbers, profiles)}
 
 
 def _members(connection: Connection, selection: Selection, numbers: range, profiles: int) -> BitMap:

@@ -34,6 +34,9 @@ _TESTS_PER_SIGNATURE: Final = 62
 _MAX_SIGNATURES: Final = 256
 """So many bit strings are collected in one read; with more, the tests are split."""
 
+_FEWEST_TESTS: Final = 4
+"""With fewer, a statement for each is faster."""
+
 _ON_A_VALUE = (
     *(ir.And, ir.Or, ir.Not, ir.Comparison, ir.OneOf, ir.StringTest, ir.Like, ir.Matches, ir.IsNull, ir.Truth),
     *(ir.Occurs, ir.Within, ir.Beyond, ir.Between, ir.During, ir.Period, ir.Day, ir.Instant, ir.DatePart),
@@ -56,16 +59,25 @@ class ValuesLayout(SampleLayout):
 
 def column_of(atom: Checked, layout: SampleLayout) -> str | None:
     """Return the only column of the profiles that an atom reads; None when it reads more, or something else."""
+    columns = columns_of(atom, layout) or set()
+    return columns.pop() if len(columns) == 1 else None
+
+
+def columns_of(atom: Checked, layout: SampleLayout) -> set[str] | None:
+    """Return the columns of the profiles that an atom reads; None when it reads something else as well."""
     columns = set()
     for node in ir.walk(atom.root):
         if not isinstance(node, _ON_A_VALUE):
             return None
         match node:
             case ir.Field(object=ir.Reference(variable=variable), path=path) if variable is atom.profile:
-                columns.add(layout.column(layout.profiles, path))
+                name = layout.column(layout.profiles, path)
+                if name is None:
+                    return None
+                columns.add(name)
             case ir.Field():
                 return None
-    return columns.pop() if len(columns) == 1 else None
+    return columns
 
 
 class ColumnTests:
@@ -142,8 +154,10 @@ def _renumbered(select: exp.Select, offset: int) -> exp.Expr:
 
 
 def by_column(atoms: Mapping[int, Checked], layout: SampleLayout) -> dict[str | None, dict[int, Checked]]:
-    """Return the atoms by the one column that they read; under None those that read more or something else."""
+    """Return the atoms by the one column that they read; under None those that share no column with others."""
     groups: dict[str | None, dict[int, Checked]] = defaultdict(dict)
     for number, atom in atoms.items():
         groups[column_of(atom, layout)][number] = atom
+    for column in [name for name, tests in groups.items() if name is not None and len(tests) < _FEWEST_TESTS]:
+        groups[None] |= groups.pop(column)
     return groups

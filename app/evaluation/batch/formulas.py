@@ -10,13 +10,14 @@ text: names of variables, places in the text and the form of the profile's name 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 from pyroaring import BitMap
 
 from app.pql import Checked, ir
+from app.pql.types import BOOLEAN
 
 Key: TypeAlias = tuple[object, ...]
 
@@ -67,9 +68,14 @@ Formula: TypeAlias = Atom | Segment | Fixed | Negation | All | Some
 
 
 class Atoms:
-    """The distinct atoms of many rules, numbered from 0; each is kept as a rule of its own."""
+    """The distinct atoms of many rules, numbered from 0; each is kept as a rule of its own.
 
-    def __init__(self) -> None:
+    ``is_whole`` says which parts are left whole although they could be taken apart: those of a single rule that one
+    statement decides at once.
+    """
+
+    def __init__(self, is_whole: Callable[[Checked], bool] = lambda _: False) -> None:
+        self._is_whole = is_whole
         self.rules: list[Checked] = []
         self._numbers: dict[Key, int] = {}
 
@@ -78,6 +84,8 @@ class Atoms:
         return self._formula(rule, rule.root)
 
     def _formula(self, rule: Checked, node: ir.Expr) -> Formula:
+        if isinstance(node, ir.And | ir.Or | ir.Not) and self._is_whole(replace(rule, root=node)):
+            return Atom(self._number(rule, node))
         match node:
             case ir.And(operands=operands):
                 return All(tuple(self._formula(rule, one) for one in operands))
@@ -89,7 +97,12 @@ class Atoms:
                 return Fixed(value)
             case ir.InSegment(segment_id=segment_id):
                 return Segment(segment_id)
-        return Atom(self._number(rule, node))
+        inner = next((one.segment_id for one in ir.walk(node) if isinstance(one, ir.InSegment)), None)
+        if inner is None:
+            return Atom(self._number(rule, node))
+        # A segment within an atom is the profile's all the same: the atom holds one way in it, and one way out of it.
+        inside, outside = (self._formula(rule, _decided(node, inner, value=value)) for value in (True, False))
+        return Some((All((Segment(inner), inside)), All((Negation(Segment(inner)), outside))))
 
     def _number(self, rule: Checked, node: ir.Expr) -> int:
         key = meaning(node, rule.profile)
@@ -98,7 +111,7 @@ class Atoms:
             if not isinstance(node, ir.Predicate):
                 node = ir.Truth(node, span=node.span)
             number = self._numbers[key] = len(self.rules)
-            self.rules.append(Checked(rule.query, node, rule.profile, ()))
+            self.rules.append(replace(rule, root=node, diagnostics=()))
         return number
 
 
@@ -141,6 +154,22 @@ def members(
                     kept = kept - members(operand.operand, everybody, atoms, of_segment)
             return kept
     raise TypeError(f"no formula: {type(formula).__name__}")
+
+
+NodeT = TypeVar("NodeT")
+
+
+def _decided(node: NodeT, segment_id: str, *, value: bool) -> NodeT:
+    """Return a part of a rule in which being in a segment is true, or false."""
+    if isinstance(node, ir.InSegment) and node.segment_id == segment_id:
+        return cast("NodeT", ir.Truth(ir.Constant(BOOLEAN, value), span=node.span))
+    if isinstance(node, tuple):
+        return cast("NodeT", tuple(_decided(one, segment_id, value=value) for one in node))
+    if isinstance(node, ir.Variable) or not is_dataclass(node) or isinstance(node, type):
+        return node
+    members = {one.name: getattr(node, one.name) for one in fields(node) if one.name not in {"type", "span"}}
+    changed = {name: _decided(one, segment_id, value=value) for name, one in members.items()}
+    return replace(node, **{name: one for name, one in changed.items() if one is not members[name]})
 
 
 def meaning(node: object, profile: ir.Variable) -> Key:

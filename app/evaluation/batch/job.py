@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -15,6 +17,7 @@ from pyroaring import BitMap
 from app.evaluation import bitmaps, model
 from app.evaluation.batch import formulas
 from app.evaluation.batch.atoms import AtomScan
+from app.evaluation.batch.columns import columns_of
 from app.evaluation.batch.formulas import Atoms, Formula
 from app.evaluation.batch.ordering import ordered
 from app.evaluation.dataset import Connection
@@ -25,6 +28,9 @@ from app.pql import Checked
 
 PROFILES_PER_RANGE = 16 * bitmaps.CONTAINER
 
+_FEW: Final = 8
+"""So few atoms may be held for all profiles at once."""
+
 OnProgress = Callable[[int, int], None]
 SegmentMembers = Callable[[str], BitMap]
 
@@ -33,14 +39,15 @@ SegmentMembers = Callable[[str], BitMap]
 class Job:
     """What to evaluate. ``stored`` gives the members of a segment that is not among ``rules``.
 
-    ``on_progress`` gets how many steps are done and how many there are; it is called in the thread that evaluates.
-    ``stop`` ends the job between two steps.
+    ``window`` are the numbers of the profiles to look at, default all. ``on_progress`` gets how many steps are done and
+    how many there are; it is called in the thread that evaluates. ``stop`` ends the job between two steps.
     """
 
     rules: Mapping[str, Checked]
     now: datetime
     stored: SegmentMembers
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    window: range | None = None
     on_progress: OnProgress | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -61,24 +68,27 @@ def evaluate(connection: Connection, layout: SampleLayout, job: Job) -> Outcome:
     Raises `PQLError` for a rule that the data set cannot evaluate, `InvalidRequest` for segments that use each other in
     a circle, `duckdb.InterruptException` when stopped.
     """
-    atoms = Atoms()
+    # A single rule shares nothing: what it asks of the profile's own columns is one statement.
+    atoms = Atoms((lambda part: bool(columns_of(part, layout))) if len(job.rules) == 1 else (lambda _: False))
     rules = {key: atoms.formula(rule) for key, rule in job.rules.items()}
     order = ordered(rules)
     scan = AtomScan(dict(enumerate(atoms.rules)), layout, job.now, job.zone)
-    [(profiles,)] = connection.execute(f"SELECT count(*) FROM {model.PROFILES.table}").fetchall()
-    ranges = _ranges(profiles)
+    [(total,)] = connection.execute(f"SELECT count(*) FROM {model.PROFILES.table}").fetchall()
+    window = range(total) if job.window is None else job.window
+    ranges = [window] if scan.is_simple and len(atoms.rules) <= _FEW else _ranges(window)
     steps = _Steps(job, len(ranges) * (len(atoms.rules) + len(order)))
     members: dict[str, BitMap] = {key: BitMap() for key in order}
     namespaces: dict[str, BitMap] = {code: BitMap() for code in NAMESPACES}
     for numbers in ranges:
         found: dict[int, BitMap] = {}
-        for portion in scan.run(connection, numbers, profiles):
+        for portion in scan.run(connection, numbers, total):
             found |= portion
             steps.did(len(portion))
         for key, part in _members(order, rules, numbers, found, job, steps):
             members[key] |= part
         _add_namespaces(connection, numbers, namespaces)
-    return Outcome(profiles, {key: _counts(one, namespaces) for key, one in members.items()}, members, len(atoms.rules))
+    counts = {key: _counts(one, namespaces) for key, one in members.items()}
+    return Outcome(len(window), counts, members, len(atoms.rules))
 
 
 class _Steps:
@@ -95,9 +105,11 @@ class _Steps:
             raise duckdb.InterruptException("the job was stopped")
 
 
-def _ranges(profiles: int) -> list[range]:
-    starts = range(0, profiles, PROFILES_PER_RANGE)
-    return [range(start, min(start + PROFILES_PER_RANGE, profiles)) for start in starts]
+def _ranges(window: range) -> list[range]:
+    """Cut a range of profile numbers where whole containers end."""
+    bounds = [window.start, *range(0, window.stop, PROFILES_PER_RANGE), window.stop]
+    bounds = [bound for bound in bounds if window.start <= bound]
+    return [range(low, high) for low, high in pairwise(sorted(set(bounds)))]
 
 
 def _members(
