@@ -177,6 +177,20 @@ async def test_a_run_finds_the_profiles_of_the_identities(emulator: Emulator) ->
     assert 1 <= await _size(emulator, audience_id) < size
 
 
+async def test_a_rule_may_ask_who_is_in_an_uploaded_audience(emulator: Emulator) -> None:
+    emails = await _emails(emulator, 5)
+    audience_id = await _create(emulator)
+    _upload(emulator, "winback.csv", *(f"{email},5" for email in emails))
+    await _run(emulator, audience_id)
+    made = await emulator.create("In the upload", f'inSegment("{audience_id}")')
+    jobs = "/data/core/ups/segment/jobs"
+    job = (await emulator.call("POST", jobs, json=[{"segmentId": made["id"]}])).json()
+    job = await emulator.until(f"{jobs}/{job['id']}", lambda body: body["status"] == "SUCCEEDED")
+    assert job["metrics"]["segmentedProfileCounter"] == {made["id"]: await _size(emulator, audience_id)}
+    refused = await emulator.call("DELETE", f"{BASE}/{audience_id}")
+    assert (refused.status_code, made["id"] in refused.json()["title"]) == (400, True)
+
+
 async def test_a_run_without_readable_data_fails_and_leaves_the_audience_as_it_was(emulator: Emulator) -> None:
     emails = await _emails(emulator, 1)
     audience_id = await _create(emulator)

@@ -100,6 +100,7 @@ def _headers(client: httpx.Client, state_folder: Path) -> tuple[dict[str, str], 
 
 def test_a_killed_process_loses_nothing_that_it_acknowledged(launch: Launch, state_folder: Path) -> None:
     process, client = launch()
+    client.put("/emulator/clock", json={"set": "2030-01-01T00:00:00Z", "rate": 0})
     headers, rule = _headers(client, state_folder)
     made = [
         client.post(DEFINITIONS, json=definition(f"Segment {number}", rule), headers=headers).json()
@@ -113,6 +114,10 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(launch: Launch, sta
     _, client = launch()
     listed = client.get(DEFINITIONS, params={"sort": "name:asc"}, headers=headers).json()["segments"]
     assert listed == made
+    assert client.get("/emulator/clock").json() == {"now": "2030-01-01T00:00:00+00:00", "rate": 0.0, "virtual": True}
+    audit = client.get("/data/foundation/audit/events", params={"orderBy": "+timestamp"}, headers=headers).json()
+    told = [event["assetName"] for event in audit["_embedded"]["events"] if event["action"] == "Create"]
+    assert sorted(told) == [f"Segment {number}" for number in range(5)]
     deadline = time.monotonic() + 20
     states: set[str] = set()
     while states != {"RESULT_READY", "SUCCEEDED"} and time.monotonic() < deadline:
