@@ -17,6 +17,9 @@ def emulate(
     state_dir: Annotated[Path, typer.Option(help="Folder for its state and samples.")] = Path(".state/emulator"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     profiles: Annotated[int, typer.Option(min=100, help="Profiles in the sample of a production sandbox.")] = 100_000,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Scenario file to begin with, instead of the demo's organizations.")
+    ] = None,
     faults_by_header: Annotated[
         bool, typer.Option("--faults-by-header", help="Let calls ask for a fault with x-emulator-fault.")
     ] = False,
@@ -24,4 +27,4 @@ def emulate(
     """Play Adobe Experience Platform's segmentation and IMS on this machine."""
     log = LogSettings()
     configure_logging(log.log_level, json=log.log_json)
-    run(port, state_dir, profiles, host=host, faults_by_header=faults_by_header)
+    run(port, state_dir, profiles, host=host, faults_by_header=faults_by_header, scenario=scenario)

@@ -47,11 +47,14 @@ from app.emulator.plumbing import RequestLog, answer_http_exception, refuse_larg
 from app.emulator.populations import Populations, Progress
 from app.emulator.profiles import Profiles
 from app.emulator.rules import RuleBook
+from app.emulator.sandbox_control import SandboxControl
 from app.emulator.sandboxes import Sandboxes
+from app.emulator.scenario_control import ScenarioControl
 from app.emulator.scheduler import Scheduler
 from app.emulator.schedules import Schedules
 from app.emulator.schema_registry import SchemaRegistry
 from app.emulator.search import Search
+from app.emulator.seeding import Seeding, prepare
 from app.emulator.segment_definitions import SegmentDefinitions
 from app.emulator.segment_job_work import SegmentJobWork
 from app.emulator.segment_jobs import SegmentJobs
@@ -59,6 +62,7 @@ from app.emulator.settings import EmulatorSettings
 from app.emulator.state import State
 from app.emulator.tokens import TokenOffice, load_or_create_key
 from app.emulator.workplaces import Workplaces
+from app.errors import GatewayError
 
 log = structlog.get_logger(__name__)
 
@@ -89,10 +93,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            resources = await _open(settings, clock, tell, stack)
-            tokens = await _tokens(settings, resources)
-            app.state.withdraw_token = tokens.withdraw
-            app.router.routes[:] = [*FaultControl(faults).routes(), *await _routes(settings, resources, tokens)]
+            try:
+                resources = await _open(settings, clock, tell, stack)
+                tokens = await _tokens(settings, resources)
+                app.state.withdraw_token = tokens.withdraw
+                app.router.routes[:] = [*FaultControl(faults).routes(), *await _routes(settings, resources, tokens)]
+            except GatewayError as fault:
+                app.state.start_fault = fault  # for whoever runs the server, which only says that it did not start
+                raise
             log.info("emulator.ready", organizations=len(resources.organizations.all()))
             yield
         log.info("emulator.stopped")
@@ -116,6 +124,8 @@ async def _open(
     settings: EmulatorSettings, source: TimeSource | None, progress: Progress, stack: AsyncExitStack
 ) -> _Resources:
     await asyncio.to_thread(settings.state_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
+    if settings.scenario is not None:
+        await asyncio.to_thread(prepare, settings.state_dir, settings.scenario)
     organizations = await asyncio.to_thread(organizations_file.load_or_create, settings.state_dir)
     state = await asyncio.to_thread(State, settings.state_dir / state_file.FILE_NAME)
     stack.callback(state.close)
@@ -143,6 +153,8 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     populations, background = resources.populations, resources.background
     estimates = Estimates(gate, rules, populations, background, clock, step_s=settings.estimate_step_s)
     workplaces = Workplaces(organizations, state, populations)
+    if settings.scenario is not None:
+        await Seeding(workplaces, rules, tokens, state, clock).apply(settings.scenario)
     job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
     export_work = ExportJobWork(rules, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s)
     jobs = SegmentJobs(gate, workplaces, job_work, guardrails, max_unfinished=settings.max_unfinished_jobs)
@@ -162,6 +174,8 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
         Route("/healthz", _healthz(organizations), methods=["GET"]),
         *ClockControl(clock).routes(),
         *guardrails.routes(),
+        *SandboxControl(settings.state_dir, organizations, state, populations, background).routes(),
+        *ScenarioControl(workplaces).routes(),
         *IMS(organizations, tokens, state).routes(),
         *SegmentDefinitions(gate, rules, writer).routes(),
         *Audiences(gate, writer).routes(),

@@ -120,7 +120,7 @@ class Audiences:
                 raise Refusal(
                     403, "The organization may not have external audiences.", code=ErrorCode.EXTERNAL_NOT_ENABLED
                 )
-            document = _new_external(call, body)
+            document = new_external(call, body)
             await _add_external(call, document)
         else:
             models.read_model(models.PlatformAudienceCreate, body)
@@ -205,7 +205,8 @@ def _check_immutable(stored: Mapping[str, Any], body: Mapping[str, Any]) -> None
         raise Refusal(400, message, code=ErrorCode.AUDIENCE_INVALID)
 
 
-def _new_external(call: Call, body: Mapping[str, Any]) -> Document:
+def new_external(call: Call, body: Mapping[str, Any]) -> Document:
+    """Return the document of a new audience that was made elsewhere; ``body`` was validated."""
     document: Document = {
         "id": str(uuid.uuid4()),
         "audienceId": body["audienceId"],

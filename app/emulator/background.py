@@ -44,6 +44,13 @@ class Background:
         if task is not None:
             task.cancel()
 
+    async def stop_place(self, org_id: str, sandbox: str) -> None:
+        """Stop all work of one sandbox and wait until it has stopped: see `app.emulator.workplaces.Workplace.key`."""
+        tasks = [task for key, task in self._tasks.items() if isinstance(key, tuple) and key[1:3] == (org_id, sandbox)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def close(self, timeout_s: float) -> None:
         """Stop everything and wait until it has stopped, ``timeout_s`` seconds at most."""
         tasks = list(self._tasks.values())

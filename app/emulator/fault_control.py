@@ -39,11 +39,11 @@ class FaultControl:
         """Return the paths."""
         one = PATH + "/{id}"
         return [
-            Route(PATH, _told(self._list), methods=["GET"]),
-            Route(PATH, _told(self._add), methods=["POST"]),
-            Route(PATH, _told(self._clear), methods=["DELETE"]),
-            Route(one, _told(self._get), methods=["GET"]),
-            Route(one, _told(self._remove), methods=["DELETE"]),
+            Route(PATH, told(self._list), methods=["GET"]),
+            Route(PATH, told(self._add), methods=["POST"]),
+            Route(PATH, told(self._clear), methods=["DELETE"]),
+            Route(one, told(self._get), methods=["GET"]),
+            Route(one, told(self._remove), methods=["DELETE"]),
         ]
 
     async def _list(self, _request: Request) -> Response:
@@ -64,7 +64,7 @@ class FaultControl:
         return empty_answer()
 
 
-def _told(handler: Endpoint) -> Endpoint:
+def told(handler: Endpoint) -> Endpoint:
     """Return an endpoint that tells the caller's mistakes in the service's shape."""
 
     async def endpoint(request: Request) -> Response:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,13 +35,18 @@ DEFAULT_SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class EmulatedSandbox:
-    """One sandbox of an organization. ``id`` is a UUID as text."""
+    """One sandbox of an organization. ``id`` is a UUID as text.
+
+    ``profiles`` is the size of its sample and ``seed`` that sample's seed; None leaves both to the emulator's settings.
+    """
 
     name: str
     title: str
     type: Literal["production", "development"]
     default: bool
     id: str
+    profiles: int | None = None
+    seed: int | None = None
 
     def reference(self) -> dict[str, object]:
         """Return the sandbox as it stands inside segmentation objects."""
@@ -97,6 +102,9 @@ class Organization:
         return next((sandbox for sandbox in self.sandboxes if sandbox.name == name), None)
 
 
+_Sandboxes = tuple[EmulatedSandbox, ...]
+
+
 class Organizations:
     """All organizations of an emulator, found by org id or by client id."""
 
@@ -116,6 +124,21 @@ class Organizations:
         """Return the organization with this IMS org id."""
         return self._by_id.get(org_id)
 
+    def with_sandbox(self, org_id: str, sandbox: EmulatedSandbox) -> Organization:
+        """Give an organization one more sandbox and return it as it now is."""
+        return self._replace(org_id, lambda sandboxes: (*sandboxes, sandbox))
+
+    def without_sandbox(self, org_id: str, name: str) -> Organization:
+        """Take a sandbox from an organization and return it as it now is."""
+        return self._replace(org_id, lambda sandboxes: tuple(one for one in sandboxes if one.name != name))
+
+    def _replace(self, org_id: str, change: Callable[[_Sandboxes], _Sandboxes]) -> Organization:
+        before = self._by_id[org_id]
+        organization = self._by_id[org_id] = replace(before, sandboxes=change(before.sandboxes))
+        for credential in organization.credentials:
+            self._by_client[credential.client_id] = (organization, credential)
+        return organization
+
     def client(self, client_id: str) -> tuple[Organization, Credential] | None:
         """Return the client with this id and the organization that it belongs to."""
         return self._by_client.get(client_id)
@@ -128,10 +151,21 @@ def load_or_create(state_dir: Path) -> Organizations:
     """
     path = state_dir / FILE_NAME
     if not path.exists():
-        document = [asdict(organization) for organization in _demo_organizations()]
-        write_private(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        save(state_dir, _demo_organizations())
+    return Organizations(read(path))
+
+
+def save(state_dir: Path, organizations: Iterable[Organization]) -> None:
+    """Write ``organizations.json``."""
+    document = [asdict(organization) for organization in organizations]
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(state_dir / FILE_NAME, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def read(path: Path) -> list[Organization]:
+    """Read an ``organizations.json``. Raises InternalError."""
     try:
-        return Organizations(msgspec.json.decode(path.read_bytes(), type=list[Organization]))
+        return msgspec.json.decode(path.read_bytes(), type=list[Organization])
     except (OSError, msgspec.DecodeError) as fault:
         raise InternalError(
             f"{path} cannot be read: {fault}", hint="Correct the file, or remove it to have new organizations made."
@@ -147,14 +181,19 @@ def _demo_organizations() -> list[Organization]:
 
 def _organization(slug: str, namespace: str, *, seed: int) -> Organization:
     sandboxes = (
-        EmulatedSandbox("prod", "Prod", "production", True, _stable_uuid(slug, "prod")),
-        EmulatedSandbox("dev", "Development", "development", False, _stable_uuid(slug, "dev")),
+        EmulatedSandbox("prod", "Prod", "production", True, stable_uuid(slug, "prod")),
+        EmulatedSandbox("dev", "Development", "development", False, stable_uuid(slug, "dev")),
     )
-    org_id = _stable_uuid(slug, "organization").replace("-", "").upper()[:24] + "@AdobeOrg"
-    return Organization(slug, org_id, namespace, "VA7", sandboxes, (_new_credential(),), seed)
+    return Organization(slug, org_id_of(slug), namespace, "VA7", sandboxes, (new_credential(),), seed)
 
 
-def _new_credential() -> Credential:
+def org_id_of(slug: str) -> str:
+    """Return the IMS org id that an organization of this name gets when nobody names another."""
+    return stable_uuid(slug, "organization").replace("-", "").upper()[:24] + "@AdobeOrg"
+
+
+def new_credential() -> Credential:
+    """Return a technical account with a new random secret."""
     return Credential(
         client_id=secrets.token_hex(16),
         client_secret=f"p8e-{secrets.token_urlsafe(32)}",
@@ -163,7 +202,8 @@ def _new_credential() -> Credential:
     )
 
 
-def _stable_uuid(slug: str, name: str) -> str:
+def stable_uuid(slug: str, name: str) -> str:
+    """Return the same id for the same names, always."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{slug}.emulator.invalid"))
 
 

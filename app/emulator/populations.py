@@ -7,9 +7,11 @@ query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+import shutil
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from pyroaring import BitMap
@@ -22,6 +24,7 @@ from app.emulator.settings import EmulatorSettings
 from app.emulator.state import AudienceChange
 from app.errors import InternalError
 from app.evaluation import documents, sampling
+from app.evaluation.arrivals import Placed, Record
 from app.evaluation.batch.job import OnProgress
 from app.evaluation.dataset import Dataset
 from app.evaluation.dataset import Progress as BuildProgress
@@ -153,6 +156,11 @@ class Population:
         return self._dataset.spec.profiles
 
     @property
+    def sample_seed(self) -> int:
+        """What the sample was drawn from."""
+        return self._dataset.spec.seed
+
+    @property
     def rows_to_read(self) -> int:
         """How many profiles an estimate reads."""
         return sampling.rows_to_read(self.total_profiles)
@@ -175,6 +183,10 @@ class Population:
         number = await self._dataset.run(lambda connection: documents.number_of(connection, profile_id))
         return None if number is None else await self.profile_of_number(number)
 
+    async def append(self, records: Sequence[Record]) -> list[Placed]:
+        """Store records that arrive. Raises InvalidRequest for one that cannot be kept; then none of them is."""
+        return await self._dataset.append(records)
+
     async def put(self, segment_id: str, members: BitMap, *, run_id: str, at_ms: int) -> None:
         """Store who is in an audience that no rule decides."""
         await asyncio.to_thread(self.memberships.replace, {segment_id: members}, run_id=run_id, at_ms=at_ms)
@@ -188,8 +200,10 @@ class Population:
 class Populations:
     """All populations of an emulator."""
 
-    def __init__(self, by_place: Mapping[tuple[str, str], Population]) -> None:
-        self._by_place = dict(by_place)
+    def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._by_place: dict[tuple[str, str], Population] = {}
 
     @classmethod
     async def open(
@@ -199,16 +213,31 @@ class Populations:
 
         A sample that was made with another size or seed is made anew. ``progress`` is called on the event loop.
         """
-        opened: dict[tuple[str, str], Population] = {}
+        populations = cls(settings, clock)
         try:
             for organization in organizations.all():
                 for sandbox in organization.sandboxes:
-                    population = await _open(settings, organization, sandbox, clock, progress)
-                    opened[organization.org_id, sandbox.name] = population
+                    await populations.add(organization, sandbox, progress)
         except BaseException:
-            await cls(opened).close()
+            await populations.close()
             raise
-        return cls(opened)
+        return populations
+
+    async def add(
+        self, organization: Organization, sandbox: EmulatedSandbox, progress: Progress = lambda _what, _share: None
+    ) -> None:
+        """Open the sample of one sandbox, making it when it is not there."""
+        population = await _open(self._settings, organization, sandbox, self._clock, progress)
+        self._by_place[organization.org_id, sandbox.name] = population
+
+    async def remove(self, organization: Organization, sandbox: EmulatedSandbox) -> None:
+        """Close the sample of a sandbox and remove its files."""
+        await self._by_place.pop((organization.org_id, sandbox.name)).close()
+        await asyncio.to_thread(_remove_files, self._settings, organization, sandbox)
+
+    def spec_of(self, organization: Organization, sandbox: EmulatedSandbox) -> tuple[int, int]:
+        """Return the size and the seed of a sandbox's sample."""
+        return _size(self._settings, sandbox), _seed(organization, sandbox)
 
     async def forget_deleted(self, change: AudienceChange) -> None:
         """Forget who was in an audience that is gone."""
@@ -242,9 +271,8 @@ async def _open(
     def tell(step: BuildProgress) -> None:
         progress(what, step.done / step.total)
 
-    path = settings.state_dir / FOLDER / f"{organization.slug}-{sandbox.name}.duckdb"
+    path, kept = _files(settings, organization, sandbox)
     dataset = await Dataset.open_or_create(path, organization.namespace, spec, writable=True, on_progress=tell)
-    kept = settings.state_dir / MEMBERSHIP_FOLDER / f"{organization.slug}-{sandbox.name}.sqlite3"
     try:
         return Population(organization, dataset, await asyncio.to_thread(Memberships, kept))
     except BaseException:
@@ -252,12 +280,31 @@ async def _open(
         raise
 
 
+def _files(settings: EmulatorSettings, organization: Organization, sandbox: EmulatedSandbox) -> tuple[Path, Path]:
+    """Return where a sandbox keeps its profiles and its memberships."""
+    name = f"{organization.slug}-{sandbox.name}"
+    return (
+        settings.state_dir / FOLDER / f"{name}.duckdb",
+        settings.state_dir / MEMBERSHIP_FOLDER / f"{name}.sqlite3",
+    )
+
+
+def _remove_files(settings: EmulatorSettings, organization: Organization, sandbox: EmulatedSandbox) -> None:
+    for path in _files(settings, organization, sandbox):
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
 def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:
+    if sandbox.profiles is not None:
+        return sandbox.profiles
     size = settings.profiles if sandbox.type == "production" else settings.profiles // _DEVELOPMENT_SHARE
     return max(_MINIMUM_PROFILES, size)
 
 
 def _seed(organization: Organization, sandbox: EmulatedSandbox) -> int:
+    if sandbox.seed is not None:
+        return sandbox.seed
     # Two sandboxes of one organization hold different people.
     return organization.seed * 1000 + [one.name for one in organization.sandboxes].index(sandbox.name)
 

@@ -9,7 +9,9 @@ import structlog
 import uvicorn
 
 from app.emulator.app import create_app
+from app.emulator.scenario import read_scenario
 from app.emulator.settings import EmulatorSettings
+from app.errors import GatewayError
 
 log = structlog.get_logger(__name__)
 
@@ -21,18 +23,33 @@ def run(
     *,
     host: str = "127.0.0.1",
     faults_by_header: bool = False,
+    scenario: Path | None = None,
 ) -> None:
     """Serve the emulator until it is told to stop (SIGINT, SIGTERM); calls under way are finished first.
 
-    ``port`` 0 takes a free one. Logging must be configured by the caller.
+    ``port`` 0 takes a free one. ``scenario`` names a scenario file to begin with. Logging must be configured by the
+    caller. Raises GatewayError when the scenario or the state cannot be used.
     """
     settings = EmulatorSettings(
-        state_dir=state_dir, host=host, port=port, profiles=profiles, faults_by_header=faults_by_header
+        state_dir=state_dir,
+        host=host,
+        port=port,
+        profiles=profiles,
+        faults_by_header=faults_by_header,
+        scenario=None if scenario is None else read_scenario(scenario),
     )
     server = make_server(settings)
+    app = server.config.app
     with _listen(host, port) as listener:
         log.info("emulator.listening", host=host, port=listener.getsockname()[1])
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:
+            # The server has only said that it did not start; what stood in its way is said by our caller.
+            fault = getattr(getattr(app, "state", None), "start_fault", None)
+            if isinstance(fault, GatewayError):
+                raise fault from None
+            raise
 
 
 def make_server(settings: EmulatorSettings) -> uvicorn.Server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.emulator.scenario import ScenarioFile
+
 
 @dataclass(frozen=True, slots=True)
 class EmulatorSettings:
@@ -13,7 +15,8 @@ class EmulatorSettings:
     ``profiles`` is the size of the sample in a production sandbox; a development sandbox gets a tenth. The two
     ``..._step_s`` are pauses between the states of asynchronous work, so that clients see them pass; the real
     service takes 10 to 15 s for an estimate. ``scheduler_poll_s`` is how often due schedules are looked for.
-    ``faults_by_header`` lets a call ask for its own fault with ``x-emulator-fault``.
+    ``scenario`` is what the emulator begins with, instead of its two demo organizations. ``faults_by_header`` lets a
+    call ask for its own fault with ``x-emulator-fault``.
     """
 
     state_dir: Path
@@ -29,3 +32,4 @@ class EmulatorSettings:
     concurrent_evaluations: int = 2
     shutdown_timeout_s: float = 5.0
     faults_by_header: bool = False
+    scenario: ScenarioFile | None = None

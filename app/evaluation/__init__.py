@@ -15,6 +15,7 @@ In the order in which an answer comes about:
     luma        all statements of the sample, in order
     workers     blocking work in threads, stopped when nobody waits for it
     arrivals    records that come in later: profiles, attributes, events
+    record_files   files of records: JSON lines, CSV, Parquet
     dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits, appended to
     namespaces  identity namespaces and their numbers
     bitmaps     sets of profile numbers between the database and roaring bitmaps

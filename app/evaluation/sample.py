@@ -15,8 +15,8 @@ class SampleSpec:
     as_of: datetime
 
     def __post_init__(self) -> None:
-        if not 1 <= self.profiles <= 100_000_000:
-            raise ValueError("the number of profiles must be between 1 and 100,000,000")
+        if not 0 <= self.profiles <= 100_000_000:
+            raise ValueError("the number of profiles must be between 0 and 100,000,000")
         if self.as_of.tzinfo is None:
             raise ValueError("as_of needs a time zone")
 

@@ -21,7 +21,7 @@ from typing import Final
 from app.emulator.state.audience_changes import AudienceChange, Listener
 from app.emulator.state.audiences import AUDIENCE_SORTABLE, MAX_USE_DEPTH, AudienceQuery
 from app.emulator.state.audit_events import AuditRows
-from app.emulator.state.database import Database, Document
+from app.emulator.state.database import Database, Document, sandbox_tables
 from app.emulator.state.jobs import JobRows
 from app.emulator.state.metrics import MetricKind
 from app.emulator.state.works import WORK_SORTABLE, WorkQuery
@@ -76,6 +76,15 @@ class State:
             lambda connection: connection.execute("SELECT token_id FROM revoked_token").fetchall()
         )
         return {row[0] for row in rows}
+
+    async def forget(self, org_id: str, sandbox: str) -> None:
+        """Remove every row of one sandbox."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            for table in sandbox_tables(connection):
+                connection.execute(f"DELETE FROM {table} WHERE org_id = ? AND sandbox = ?", (org_id, sandbox))  # noqa: S608
+
+        await self._database.write(write)
 
     async def setting(self, name: str) -> bytes | None:
         """Return a setting of the emulator itself, which belongs to no organization, or None."""

@@ -106,6 +106,15 @@ class Database:
         self._thread.shutdown()
 
 
+def sandbox_tables(connection: sqlite3.Connection) -> list[str]:
+    """Return the tables whose rows belong to a sandbox."""
+    rows = connection.execute(
+        "SELECT DISTINCT tables.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns "
+        "WHERE tables.type = 'table' AND columns.name = 'sandbox'"
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
 def order_by(sort: Sequence[SortKey], columns: dict[str, str]) -> str:
     """Return an ORDER BY list for the keys; ``columns`` gives the column of each attribute."""
     # Column names and directions come from closed sets; the id makes the order total, so that pages never overlap.
