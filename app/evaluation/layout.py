@@ -12,6 +12,7 @@ EVENTS = Table(
     model.PROFILE_KEY,
     row_key=(model.EVENT_KEY,),
     order=(model.EVENT_TIME, model.EVENT_KEY),
+    unique_ids=True,
 )
 ITEMS = Table(model.ITEMS.table, model.PROFILE_KEY, row_key=(model.EVENT_KEY, "item_no"), order=("item_no",))
 IDENTITIES = Table(

@@ -27,13 +27,15 @@ class Table:
     ``profile_key`` is the column with the number of the profile that owns the row (None for a lookup, which nobody
     owns). ``row_key`` are the columns that, within one profile, tell rows apart; it is empty for the profiles
     themselves. ``order`` are the columns that give the rows of one owner their order in the document; where it is
-    empty the order is that of ``row_key``.
+    empty the order is that of ``row_key``. ``unique_ids`` promises that no two rows of a profile have the same ``_id``,
+    so that rows need not be compared by it.
     """
 
     name: str
     profile_key: str | None
     row_key: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    unique_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,8 @@ def midnight(day: date, zone: tzinfo) -> datetime:
 
 def move(at: datetime, count: int, unit: str, zone: tzinfo) -> datetime:
     """Return ``at`` moved by a duration; what lies beyond the years 1 to 9999 is their very edge."""
+    if count == 0:
+        return at
     try:
         if unit in MICROSECONDS:
             return at + timedelta(microseconds=count * MICROSECONDS[unit])
@@ -206,8 +208,10 @@ def with_year(at: datetime, year: int, zone: tzinfo) -> datetime:
     """Return ``at`` in another year; 29 February is 28 February in common years."""
     wall = at.astimezone(zone).replace(tzinfo=None)
     year = max(1, min(9999, year))
+    if wall.year == year:
+        return at
     day = min(wall.day, monthrange(year, wall.month)[1])
-    return _to_utc(wall.replace(year=year, day=day), zone)
+    return _to_utc(wall.replace(year=year, day=day, fold=0), zone)
 
 
 def instant_from_text(text: str) -> date | datetime | None:

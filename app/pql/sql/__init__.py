@@ -8,9 +8,9 @@
     objects      objects: members, related records, values of maps, first elements
     arrays       arrays, as rows
     maps         maps, as entries
+    bindings     tuples of elements, as joined rows
     presence     whether an array or a map is there at all
     predicates   tests that are true or false
-    repeated     a plan: items that repeat what is read of their event
     chains       events in order
 
 Every literal is a numbered parameter, every name a quoted identifier of the layout's own. Each test is wrapped so that

@@ -46,16 +46,6 @@ def rows(writer: Writer, node: ir.Expr, spot: Spot) -> Element:
     return rule(writer, node, spot)
 
 
-def bind_all(writer: Writer, bindings: Sequence[ir.Binding], spot: Spot) -> Spot:
-    """Add the tuples of bindings to the spot's frame; return the spot at which their variables are known."""
-    for binding in bindings:
-        element = writer.rows(binding.source, spot)
-        spot = spot.naming(binding.variable, element.place)
-        if binding.where is not None:
-            spot.frame.conditions.append(writer.predicate(binding.where, spot))
-    return spot
-
-
 def exists(frame: Frame) -> SQL:
     """Return whether the frame has rows.
 
@@ -88,13 +78,8 @@ def child_rows(writer: Writer, owner: Row, child: Child, spot: Spot) -> Row:
     """Add the rows of an exploded array or map to the spot's frame."""
     alias = writer.alias()
     row = Row(spot.frame, alias, child.table)
-    pairs = [(owner.column(here), column(alias, there)) for here, there in child.join]
-    source = table(child.table.name, alias)
-    if spot.frame.is_empty:
-        spot.frame.add(source)
-        spot.frame.correlation += pairs
-    else:
-        spot.frame.add(source, *(exp.EQ(this=there, expression=spot.frame.tied(here)) for here, there in pairs))
+    pairs: list[tuple[SQL, SQL]] = [(owner.column(here), column(alias, there)) for here, there in child.join]
+    spot.frame.add_tied(table(child.table.name, alias), pairs)
     return row
 
 

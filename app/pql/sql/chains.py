@@ -137,17 +137,8 @@ class _Chain:
         ties: list[tuple[SQL, SQL]] = [
             (here, column(alias, f"k{position}")) for position, (here, _) in enumerate(inner.correlation)
         ]
-        self._join(derived(query, alias, lateral=not self.frame.is_empty), ties)
+        self.frame.add_tied(derived(query, alias, lateral=not self.frame.is_empty), ties)
         return alias, place if rebuild is None else rebuild(self.frame, alias)
-
-    def _join(self, source: SQL, ties: list[tuple[SQL, SQL]]) -> None:
-        """Add a table that is tied to the owner, directly or through the table before it."""
-        assert self.frame is not None  # noqa: S101 - the caller made it
-        if self.frame.is_empty:
-            self.frame.add(source)
-            self.frame.correlation += ties
-        else:
-            self.frame.add(source, *(exp.EQ(this=there, expression=self.frame.tied(here)) for here, there in ties))
 
     def _exactly(self, element: ir.ChainElement, last: SQL, before: SQL) -> None:
         """Ask that an element takes all events that meet it between its neighbours."""

@@ -93,8 +93,11 @@ class Clock:
         """Return an instant in another year; 29 February is 28 February in common years."""
         wall = self._to_wall(at)
         bounded = function("greatest", number(1), function("least", number(9999), year))
-        years = cast(exp.Sub(this=bounded, expression=part_of("year", wall.copy())), "INTEGER")
-        return self._to_utc(grouped(exp.Add(this=wall, expression=function("to_years", years))))
+        own_year = part_of("year", wall.copy())
+        years = cast(exp.Sub(this=bounded, expression=own_year), "INTEGER")
+        moved = self._to_utc(grouped(exp.Add(this=wall, expression=function("to_years", years))))
+        # In its own year an instant stays what it is, also when the wall clock shows its time twice.
+        return when(exp.EQ(this=own_year.copy(), expression=bounded.copy()), at.copy(), moved)
 
     def year_of(self, at: SQL) -> SQL:
         """Return the year that holds an instant in the zone."""

@@ -168,6 +168,16 @@ def _joined_once(spot: Spot, node: ir.Expr, key: tuple[object, ...], join: Calla
     return home.joined[whole]
 
 
+def written_once(writer: Writer, node: ir.Expr, spot: Spot, value: SQL) -> SQL:
+    """Return a value for use in several places: one that holds a sub-query is computed in a join of its own."""
+    if value.find(exp.Select) is None:
+        return value
+    home = home_of(node, spot)
+    alias = writer.alias()
+    home.add_optional(derived(exp.Select(expressions=[named(value, "v")]), alias, lateral=True), exp.true())
+    return column(alias, "v")
+
+
 def _related(writer: Writer, node: ir.Related, spot: Spot, home: Frame) -> Place:
     lookup = writer.layout.lookup(node.class_name)
     if lookup is None:

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from app.pql import ir
 from app.pql.layout import Table
-from app.pql.sql.spelling import SQL, all_of, column
+from app.pql.sql.spelling import SQL, all_of, column, conjuncts
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,14 @@ class Frame:
         else:
             self._joins.append(exp.Join(this=source, on=all_of(*conditions)))
 
+    def add_tied(self, source: SQL, ties: list[tuple[SQL, SQL]]) -> None:
+        """Add a table whose columns equal the owner's: (owner's column, the table's own) each."""
+        if self._source is None:
+            self.add(source)
+            self.correlation += ties
+        else:
+            self.add(source, *(exp.EQ(this=there, expression=self.tied(here)) for here, there in ties))
+
     def tied(self, owner: SQL) -> SQL:
         """Return the column of the first table that equals the owner's, so that others join to it; else the owner's."""
         return next((there for here, there in self.correlation if here == owner), owner).copy()
@@ -56,7 +64,7 @@ class Frame:
 
     def select(self, *expressions: SQL, correlated: bool = True) -> exp.Select:
         """Return the SELECT. Without ``correlated`` its first table is not tied to its owner."""
-        tests = list(self.conditions)
+        tests = [one for condition in self.conditions for one in conjuncts(condition)]
         if correlated:
             tests += [exp.EQ(this=there.copy(), expression=here.copy()) for here, there in self.correlation]
         select = exp.Select(expressions=list(expressions))

@@ -8,11 +8,11 @@ from typing import Final
 from sqlglot import exp
 
 from app.pql import ir, times
-from app.pql.sql.arrays import bind_all, exists
+from app.pql.sql.arrays import exists
+from app.pql.sql.bindings import bind_all
 from app.pql.sql.chains import chain
-from app.pql.sql.objects import absent
+from app.pql.sql.objects import absent, written_once
 from app.pql.sql.places import Element, Frame, Row, Spot, Value
-from app.pql.sql.repeated import without_repeated
 from app.pql.sql.spelling import (
     SQL,
     all_of,
@@ -113,7 +113,7 @@ def same_element(writer: Writer, node: ir.SameElement, spot: Spot) -> SQL:
     keys = [name for name in (left.table.profile_key, *left.table.row_key) if name is not None]
     same_place = all_of(*(exp.EQ(this=left.column(name), expression=right.column(name)) for name in keys))
     name = writer.layout.column(left.table, (*left.prefix, "_id"))
-    if name is None:
+    if name is None or left.table.unique_ids:
         return settled(same_place)
     return any_of(settled(same_place), settled(exp.EQ(this=left.column(name), expression=right.column(name))))
 
@@ -177,7 +177,8 @@ def endpoint(writer: Writer, one: Endpoint, spot: Spot) -> SQL:
     known = writer.clock.known(one.reference)
     if known is not None:
         return writer.clock.known_endpoint(one, known)
-    return writer.clock.computed_endpoint(one, writer.value(one.reference, spot))
+    value = written_once(writer, one.reference, spot, writer.value(one.reference, spot))
+    return writer.clock.computed_endpoint(one, value)
 
 
 def _in_years(writer: Writer, node: ir.Occurs, at: SQL, interval: times.Interval, spot: Spot) -> list[SQL]:
@@ -220,20 +221,16 @@ def in_segment(writer: Writer, node: ir.InSegment, spot: Spot) -> SQL:
 def some(writer: Writer, node: ir.Some, spot: Spot) -> SQL:
     """Write whether some tuple qualifies."""
     frame = spot.below()
-    _bound(writer, node.bindings, (), spot.inside(frame))
+    bind_all(writer, node.bindings, spot.inside(frame))
     return exists(frame)
 
 
 def every(writer: Writer, node: ir.Every, spot: Spot) -> SQL:
     """Write whether every tuple meets the condition: none that does not."""
     frame = spot.below()
-    inner = _bound(writer, node.bindings, (node.condition,), spot.inside(frame))
+    inner = bind_all(writer, node.bindings, spot.inside(frame), (node.condition,))
     frame.conditions.append(negated(writer.predicate(node.condition, inner)))
     return negated(exists(frame))
-
-
-def _bound(writer: Writer, bindings: tuple[ir.Binding, ...], read: tuple[ir.Expr, ...], spot: Spot) -> Spot:
-    return without_repeated(writer, bindings, read, spot) or bind_all(writer, bindings, spot)
 
 
 def _element(writer: Writer, array: ir.Expr, spot: Spot) -> tuple[Frame, Spot, ir.Reference, Element]:

@@ -96,6 +96,20 @@ def settled(test: SQL) -> SQL:
     return exp.Coalesce(this=test, expressions=[exp.Boolean(this=False)])
 
 
+def conjuncts(test: SQL) -> list[SQL]:
+    """Return the parts of a test that must all hold, for a place where NULL counts as false.
+
+    There they need no COALESCE, which would keep the database from skipping rows by what it knows of a column.
+    """
+    if isinstance(test, exp.Paren):
+        return conjuncts(test.this)
+    if isinstance(test, exp.And):
+        return [*conjuncts(test.left), *conjuncts(test.right)]
+    if isinstance(test, exp.Coalesce) and test.expressions == [exp.Boolean(this=False)]:
+        return conjuncts(test.this)
+    return [test]
+
+
 def negated(test: SQL) -> SQL:
     """Return the opposite of a test that is never NULL."""
     return exp.Not(this=grouped(test))

@@ -7,7 +7,9 @@ from typing import Final
 from sqlglot import exp
 
 from app.pql import ir
-from app.pql.sql.arrays import bind_all, ordered_by
+from app.pql.sql.arrays import ordered_by
+from app.pql.sql.bindings import bind_all
+from app.pql.sql.objects import written_once
 from app.pql.sql.places import Spot, Value
 from app.pql.sql.spelling import (
     SQL,
@@ -91,7 +93,7 @@ def text(writer: Writer, node: ir.Expr, spot: Spot) -> SQL:
 
 def as_instant(writer: Writer, node: ir.Expr, spot: Spot) -> SQL:
     """Write a time as an instant; a column's day is its start."""
-    written = writer.value(node, spot)
+    written = written_once(writer, node, spot, writer.value(node, spot))
     return writer.clock.from_day(written) if is_day_value(node) else written
 
 
@@ -119,7 +121,8 @@ def arithmetic(writer: Writer, node: ir.Arithmetic, spot: Spot) -> SQL:
 
 
 def _on_longs(writer: Writer, node: ir.Arithmetic, spot: Spot) -> SQL:
-    left, right = (cast(writer.value(one, spot), "HUGEINT") for one in (node.left, node.right))
+    left = cast(writer.value(node.left, spot), "HUGEINT")
+    right = cast(written_once(writer, node.right, spot, writer.value(node.right, spot)), "HUGEINT")
     if node.operator == "%":
         right = when(exp.NEQ(this=writer.again(right, node), expression=number(0)), right)
     result = grouped(_OPERATORS[node.operator](this=left, expression=right))
@@ -128,7 +131,7 @@ def _on_longs(writer: Writer, node: ir.Arithmetic, spot: Spot) -> SQL:
 
 def _on_doubles(writer: Writer, node: ir.Expr, spot: Spot, steps: list[SQL]) -> SQL:
     if not isinstance(node, ir.Arithmetic) or primitive_of(node.type) is Primitive.LONG:
-        return cast(writer.value(node, spot), "DOUBLE")
+        return cast(written_once(writer, node, spot, writer.value(node, spot)), "DOUBLE")
     writer.spend(1, node)
     left, right = (_on_doubles(writer, one, spot, steps) for one in (node.left, node.right))
     if node.operator in "/%":
@@ -158,7 +161,8 @@ def regex_group(writer: Writer, node: ir.RegexGroup, spot: Spot) -> SQL:
 def aggregate(writer: Writer, node: ir.Aggregate, spot: Spot) -> SQL:
     """Write a number over tuples as a sub-query."""
     frame = spot.below()
-    inner = bind_all(writer, node.bindings, spot.inside(frame))
+    read = () if node.value is None else (node.value,)
+    inner = bind_all(writer, node.bindings, spot.inside(frame), read)
     if node.value is None:
         return exp.Subquery(this=frame.select(exp.Count(this=exp.Star())))
     result = _AGGREGATES[node.function](writer, node, inner)
