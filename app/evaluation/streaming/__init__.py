@@ -12,6 +12,8 @@ In the order in which a record meets them:
     profiles    what is remembered of a profile
     timers      what has to be looked at again, and when
     engine      records and instants in, changes of membership out
+    journal     inputs and profiles on disk
+    stream      the engine with its journal: a killed process loses nothing that it acknowledged
 
 The judge is `app.pql.reference`: at every instant a profile is a member where the reference says so. What has no
 template of its own is asked of the reference itself. Instants are microseconds since 1970 in UTC; days are UTC days.

@@ -1,22 +1,41 @@
-"""Events in order: whether a chain finds its events among those of a profile.
+"""Events in order: whether a chain finds its events among those of a profile, and until when.
 
-The search is the one that `app.pql.reference` describes, on instants and bits in place of documents: an assignment of
-events to elements, with backtracking, and counts between neighbours checked at the end.
+Most chains are positive elements one after the other, perhaps with one at the end that must not have happened. For
+those the latest events that fit are the best ones: taken from the end backwards, they leave the windows last. The rest
+is searched for as `app.pql.reference` describes, on instants and lanes in place of documents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.evaluation.streaming.conditions import ChainElement
-from app.evaluation.streaming.windows import Window, gap_window
+from app.evaluation.streaming.windows import NEVER, Window, gap_window
 from app.pql.ast import Comparator, Duration
 
-Happened = Sequence[tuple[int, int]]
-"""Events as (instant, lanes that they meet), in order of time."""
 
-_Taken = tuple[tuple[int, int, int], ...]
+class Happened(Protocol):
+    """An event: its instant, and the conditions that it meets."""
+
+    @property
+    def at(self) -> int:
+        """The instant."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """The conditions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a chain holds, and until when at least this stays so if no event comes."""
+
+    holds: bool
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +46,15 @@ class _Element:
     maximum: int | None
     is_exact: bool
     negated: bool
-    gap: _Gap | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """How far after an instant another may lie: ``window`` is that of the other one at an evaluation at the first."""
-
-    window: Window
-
-    def allows(self, after: int, at: int) -> bool:
-        return self.window.holds(at, after)
+    gap: Window | None
 
 
 class ChainTest:
-    """A compiled chain. ``lanes`` gives the bit of each element's events; ``needed`` are those it cannot do without."""
+    """A compiled chain.
+
+    ``lanes`` are the conditions of all its elements, ``needed`` those that it cannot do without. An event that is later
+    than all others can begin the chain only when it meets one of ``decisive``, and end it only with one of ``ending``.
+    """
 
     def __init__(self, elements: Sequence[ChainElement], lanes: Sequence[int]) -> None:
         self._elements = tuple(
@@ -52,38 +65,76 @@ class ChainTest:
                 one.maximum,
                 one.is_exact,
                 one.negated,
-                _gap(one.gap),
+                None if one.gap is None else _gap(one.gap),
             )
             for one, lane in zip(elements, lanes, strict=True)
         )
-        self.lanes = sum({one.lane for one in self._elements})
-        self.needed = sum({one.lane for one in self._elements if one.minimum > 0})
-        self._counts = any(one.is_exact for one in self._elements)
-        self._is_plain = not self._counts and all(one.gap is None and one.minimum == 1 for one in self._elements)
+        self.lanes = _union(self._elements)
+        self.needed = _union(tuple(one for one in self._elements if one.minimum > 0))
+        ends_negated = self._elements[-1].negated and len(self._elements) > 1
+        self._positive = self._elements[:-1] if ends_negated else self._elements
+        self._absent = self._elements[-1] if ends_negated else None
+        self.is_ordered = all(one.gap is None for one in self._elements) and not any(
+            one.is_exact for one in self._positive
+        )
+        self.decisive = _union(self._elements[-2:] if ends_negated else self._elements[-1:])
+        self.ending = self._absent.lane if self._absent else 0
+        if not self.is_ordered:
+            self.decisive = self.ending = self.lanes
 
-    def holds(self, events: Happened, now: int) -> bool:
-        """Tell whether the chain finds its events at ``now``."""
-        if self._is_plain:
+    def judge(self, events: Sequence[Happened], now: int) -> Verdict:
+        """Look at all events of a profile, in order of time."""
+        if self.is_ordered:
             return self._in_order(events, now)
-        return _Search(self._elements, events, now).succeeds()
+        relevant = [(one.at, one.lanes) for one in events if one.lanes & self.lanes]
+        return Verdict(_Search(self._elements, relevant, now).succeeds(), now)
 
-    def _in_order(self, events: Happened, now: int) -> bool:
-        """Take for each element the first event that it can have: without gaps and counts that loses nothing."""
-        elements = iter(self._elements)
-        element = next(elements)
-        after = None
-        for at, mask in events:
-            if mask & element.lane and (after is None or at > after) and element.window.holds(at, now):
-                after = at
-                following = next(elements, None)
-                if following is None:
-                    return True
-                element = following
-        return False
+    def _in_order(self, events: Sequence[Happened], now: int) -> Verdict:
+        """Take the latest events that fit, from the last element backwards."""
+        until, before = NEVER, NEVER
+        place = len(events)
+        last_at: int | None = None
+        for element in reversed(self._positive):
+            missing, bound = element.minimum, before
+            while missing:
+                place -= 1
+                if place < 0:
+                    return Verdict(holds=False, until=NEVER)
+                event = events[place]
+                if event.at >= bound or not event.lanes & element.lane:
+                    continue
+                first, last = element.window.span(event.at)
+                if last < now:
+                    # Earlier events have left the window as well.
+                    return Verdict(holds=False, until=NEVER)
+                if first <= now:
+                    missing -= 1
+                    before, until = event.at, min(until, last)
+                    last_at = event.at if last_at is None else last_at
+        if self._absent is None:
+            return Verdict(holds=True, until=until)
+        absent_at, absent_until = self._last_absent(self._absent, events, now)
+        if absent_at is not None and last_at is not None and absent_at > last_at:
+            return Verdict(holds=False, until=min(absent_until, until))
+        return Verdict(holds=True, until=until)
+
+    def _last_absent(self, absent: _Element, events: Sequence[Happened], now: int) -> tuple[int | None, int]:
+        """Return the latest event that must not have happened, and until when it is in its window."""
+        for event in reversed(events):
+            if event.at <= now and event.lanes & absent.lane:
+                first, last = absent.window.span(event.at)
+                if first <= now <= last:
+                    return event.at, last
+        return None, NEVER
+
+
+_Taken = tuple[tuple[int, int, int], ...]
 
 
 class _Search:
-    def __init__(self, elements: tuple[_Element, ...], events: Happened, now: int) -> None:
+    """The search for an assignment of events to elements, with backtracking; counts are checked at the end."""
+
+    def __init__(self, elements: tuple[_Element, ...], events: Sequence[tuple[int, int]], now: int) -> None:
         self._elements = elements
         self._now = now
         self._fitting = [
@@ -101,7 +152,7 @@ class _Search:
             return self._assign(index + 1, taken)
         after = taken[-1][2] if taken else None
         for first in dict.fromkeys(self._fitting[index]):
-            if after is not None and (first <= after or (element.gap and not element.gap.allows(after, first))):
+            if after is not None and (first <= after or (element.gap and not element.gap.holds(first, after))):
                 continue
             if any(self._assign(index + 1, (*taken, (index, first, last))) for last in self._ends(index, first)):
                 return True
@@ -126,26 +177,32 @@ class _Search:
             return True
         low = next((last for other, _, last in reversed(taken) if other < index), None)
         high = next((first for other, first, _ in taken if other > index), None)
-        fitting = self._between(self._fitting[index], element, low, high)
+        fitting = self._between(index, low, high)
         own = next(((first, last) for other, first, last in taken if other == index), None)
         if own is not None and any(not own[0] <= at <= own[1] for at in fitting):
             return False
         return len(fitting) >= element.minimum and (element.maximum is None or len(fitting) <= element.maximum)
 
-    def _between(self, times: list[int], element: _Element, low: int | None, high: int | None) -> list[int]:
+    def _between(self, index: int, low: int | None, high: int | None) -> list[int]:
+        element = self._elements[index]
         return [
             at
-            for at in times
+            for at in self._fitting[index]
             if (low is None or at > low)
             and (high is None or at < high)
             and not (element.negated and high is None and at > self._now)
-            and (low is None or element.minimum > 0 or element.gap is None or element.gap.allows(low, at))
+            and (low is None or element.minimum > 0 or element.gap is None or element.gap.holds(at, low))
         ]
 
 
-def _gap(gap: tuple[Comparator, Duration] | None) -> _Gap | None:
-    if gap is None:
-        return None
+def _union(elements: tuple[_Element, ...]) -> int:
+    lanes = 0
+    for one in elements:
+        lanes |= one.lane
+    return lanes
+
+
+def _gap(gap: tuple[Comparator, Duration]) -> Window:
     window = gap_window(*gap)
     assert window is not None  # noqa: S101 - a chain with another gap is not taken apart
-    return _Gap(window)
+    return window

@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from app.evaluation.streaming.fields import instant_us
-from app.evaluation.streaming.profiles import KeptEvent, Mark, Profile
-from app.evaluation.streaming.rules import Chain, Match, Rules, Slot, lanes_of
-from app.evaluation.streaming.timers import LookAgain, Starts, Timers
+from app.evaluation.streaming.profiles import Held, KeptEvent, Mark, Profile
+from app.evaluation.streaming.rules import Chain, InWindow, Match, Rules, lanes_of
+from app.evaluation.streaming.timers import LookAgain, Reason, Starts, Timers
 from app.evaluation.streaming.windows import DAY_US, NEVER
 
 KEPT_AT_LEAST_US: Final = 2 * DAY_US
@@ -130,42 +130,49 @@ class StreamingEngine:
         kept.lanes = match.lanes
         profile.forget_before(self.now - self._kept_us)
         if kept.at >= self.now - self._kept_us:
+            is_latest = not profile.history or kept.at >= profile.history[-1].at
             events = profile.events | self._keep(profile, kept, match)
-            self._settle(profile, events, 0, match.chains)
+            chains = match.chains
+            if is_latest:
+                # A chain that holds is looked at again when its time is over, and finds this event then.
+                lanes = match.lanes
+                chains = tuple(
+                    one
+                    for one in match.decisive
+                    if (events & one.needed == one.needed and not events & one.bit) or lanes & one.ending
+                )
+            self._settle(profile, events, 0, chains)
 
     def _keep(self, profile: Profile, kept: KeptEvent, match: Match) -> int:
         """Remember an event and set the timers for it; return the lanes that it makes hold now."""
         profile.keep(kept)
-        now, events = self.now, 0
-        for slot in match.slots:
-            first, last = slot.window.span(kept.at)
+        now, at, events = self.now, kept.at, 0
+        for inside in match.windows:
+            first, last = inside.window.span(at)
             if last < now or last < first:
                 continue
             if first > now:
-                self._timers.add(first, profile, Starts(slot, last))
+                self._timers.add(first, profile, Starts(inside, last, match.chains))
             else:
-                events |= self._start(profile, slot, last)
-            if slot.chains and last < NEVER:
-                self._timers.add(last + 1, profile, LookAgain(slot.chains))
-        if kept.at > now and (match.chains or self.rules.wholes):
-            self._timers.add(kept.at, profile, LookAgain(match.chains))
-        self._watch_for_wholes(profile, kept.at)
+                events |= self._start(profile, inside, last)
+        if at > now and (match.chains or self.rules.wholes):
+            self._timers.add(at, profile, LookAgain(match.chains))
+        if self._windows_of_wholes:
+            self._watch_for_wholes(profile, at)
         return events
 
-    def _start(self, profile: Profile, slot: Slot, last: int) -> int:
-        """Let the lanes of a slot hold until ``last``; return them."""
-        of_window = profile.active.get(slot.window_no)
-        if of_window is None:
-            of_window = profile.active[slot.window_no] = {}
-        until = of_window.get(slot)
-        if until is None:
-            of_window[slot] = last
-            if last < NEVER:
-                self._timers.add(last + 1, profile, slot)
-        elif last > until:
-            # The timer that is set already finds out, and is set again.
-            of_window[slot] = last
-        return slot.lanes
+    def _start(self, profile: Profile, inside: InWindow, last: int) -> int:
+        """Let lanes hold until ``last``; return them."""
+        if inside.searched and last < NEVER:
+            self._timers.add(last + 1, profile, LookAgain(inside.searched))
+        held = profile.held.get(inside.window_no)
+        if held is None:
+            held = profile.held[inside.window_no] = Held()
+        held.add(last, inside.lanes)
+        if last < NEVER and (held.timed_at is None or last + 1 < held.timed_at):
+            held.timed_at = last + 1
+            self._timers.add(last + 1, profile, held)
+        return inside.lanes
 
     def _watch_for_wholes(self, profile: Profile, at: int) -> None:
         for window in self._windows_of_wholes:
@@ -188,40 +195,56 @@ class StreamingEngine:
             for profile in self._profiles.values():
                 self._settle(profile, profile.events, 0, ())
 
-    def _look_again(self, profile: Profile, reasons: list[Slot | Starts | LookAgain]) -> None:
+    def _look_again(self, profile: Profile, reasons: list[Reason]) -> None:
         events = profile.events
         chains: tuple[Chain, ...] = ()
-        ended = [reason for reason in reasons if isinstance(reason, Slot)]
-        for slot in ended:
-            events &= ~self._end(profile, slot)
+        started = 0
         for reason in reasons:
-            if isinstance(reason, Starts):
-                events |= self._start(profile, reason.slot, reason.until)
-                chains += reason.slot.chains
-            elif isinstance(reason, LookAgain):
+            if isinstance(reason, Held):
+                events &= ~self._end(profile, reason)
+            elif isinstance(reason, Chain):
+                chains += self._chain_ends(profile, reason)
+            elif isinstance(reason, Starts):
+                started |= self._start(profile, reason.inside, reason.until)
+                chains += reason.chains
+            else:
                 chains += reason.chains
         if self._daily and self.now % DAY_US == 0:
             self._timers.add(self.now + DAY_US, profile, LookAgain(()))
-        self._settle(profile, events, 0, chains)
+        self._settle(profile, events | started, 0, chains)
 
-    def _end(self, profile: Profile, slot: Slot) -> int:
-        """End a slot unless a later event holds it up; return the lanes that nothing else of its window holds up."""
-        of_window = profile.active.get(slot.window_no, {})
-        until = of_window.get(slot)
-        if until is None:
+    def _end(self, profile: Profile, held: Held) -> int:
+        """Let go of what has left a window; return the lanes that do not hold any more."""
+        if held.timed_at != self.now:
+            # An earlier timer took the place of this one.
             return 0
+        before = held.lanes
+        until = held.next_end(self.now)
+        held.timed_at = None
+        if until is not None and until < NEVER:
+            held.timed_at = until + 1
+            self._timers.add(until + 1, profile, held)
+        return before & ~held.lanes
+
+    def _chain_ends(self, profile: Profile, chain: Chain) -> tuple[Chain, ...]:
+        """Return the chain when its verdict is over; set its timer anew when later events have kept it up."""
+        until, timed_at = profile.chains.get(chain, (0, 0))
+        if timed_at != self.now:
+            # An earlier timer took the place of this one.
+            return ()
         if until >= self.now:
-            if until < NEVER:
-                self._timers.add(until + 1, profile, slot)
-            return 0
-        del of_window[slot]
-        lanes = slot.lanes
-        for other, other_until in of_window.items():
-            if other_until >= self.now:
-                lanes &= ~other.lanes
-                if not lanes:
-                    break
-        return lanes
+            self._timers.add(until + 1, profile, chain)
+            profile.chains[chain] = (until, until + 1)
+            return ()
+        del profile.chains[chain]
+        return (chain,)
+
+    def _watch_chain(self, profile: Profile, chain: Chain, until: int) -> None:
+        _, timed_at = profile.chains.get(chain, (0, NEVER))
+        if until + 1 < timed_at:
+            self._timers.add(until + 1, profile, chain)
+            timed_at = until + 1
+        profile.chains[chain] = (until, timed_at)
 
     # Outcome
 
@@ -234,11 +257,16 @@ class StreamingEngine:
             events = self._ask_wholes(profile, events)
         changed = (events ^ profile.events | changed_facts) & rules.joined
         profile.events = events
-        members = (events | rules.eventless) & profile.facts & rules.simple | profile.members & rules.others
-        if changed:
-            holding = events | profile.facts
-            for bit, truth in rules.affected(changed):
-                members = members | bit if truth(holding) else members & ~bit
+        members = (events ^ rules.inverted | rules.eventless) & profile.facts & rules.simple
+        if not changed:
+            members |= profile.members & rules.others
+        else:
+            holding = (events | profile.facts) >> rules.first_joined
+            affected, truths = rules.affected(changed >> rules.first_joined)
+            members |= profile.members & rules.others & ~affected
+            for bit, truth in truths:
+                if truth(holding):
+                    members |= bit
         flipped = members ^ profile.members
         if flipped:
             profile.members = members
@@ -247,11 +275,12 @@ class StreamingEngine:
 
     def _check_chain(self, profile: Profile, chain: Chain, events: int) -> int:
         test = chain.test
-        holds = False
-        if events & test.needed == test.needed:
-            happened = [(one.at, one.lanes) for one in profile.history if one.lanes & test.lanes]
-            holds = test.holds(happened, self.now)
-        return events | chain.bit if holds else events & ~chain.bit
+        if events & chain.needed != chain.needed:
+            return events & ~chain.bit
+        verdict = test.judge(profile.history, self.now)
+        if test.is_ordered and verdict.until < NEVER:
+            self._watch_chain(profile, chain, verdict.until)
+        return events | chain.bit if verdict.holds else events & ~chain.bit
 
     def _ask_wholes(self, profile: Profile, events: int) -> int:
         document = profile.document()
@@ -268,7 +297,7 @@ class StreamingEngine:
             return {}
         return {
             self.rules.segment_ids[lane]: Standing(bool(profile.members >> lane & 1), mark.at)
-            for mark in profile.marks
+            for mark in profile.latest_marks()
             for lane in lanes_of(mark.lanes)
         }
 
@@ -309,7 +338,8 @@ class StreamingEngine:
         for raw in events:
             event = msgspec.json.decode(raw)
             at, match = instant_us(event["timestamp"]), self.rules.match(event)
-            if at is not None and at >= as_of - self._kept_us:
+            is_new = event["_id"] not in profile.ids
+            if is_new and at is not None and at >= as_of - self._kept_us:
                 holding |= self._keep(profile, KeptEvent(at, match.lanes, event["_id"], raw), match)
         self._settle(profile, holding, self.rules.joined, self.rules.chains)
         self.now = present
@@ -321,4 +351,4 @@ class StreamingEngine:
             if lane is not None:
                 by_instant[standing.since] = by_instant.get(standing.since, 0) | 1 << lane
                 profile.members |= int(standing.is_member) << lane
-        profile.marks = tuple(Mark(at, mask) for at, mask in sorted(by_instant.items()))
+        profile.marks = [Mark(at, mask) for at, mask in sorted(by_instant.items())]

@@ -25,11 +25,11 @@ _REMEMBERED_TYPES: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a lane asks of a document: all of the tests."""
+    """What a lane asks of a document: all of the tests. A lane that asks nothing needs no rule."""
 
     tests: tuple[ir.Expr, ...]
     document: Variables
-    rule: Checked
+    rule: Checked | None
 
 
 @dataclass(slots=True)
@@ -69,6 +69,8 @@ def _can_be(lane: _Lane, kind: str | None) -> bool:
 
 def _compile(bit: int, wanted: Wanted) -> _Lane:
     lane = _Lane(bit, [], [], None)
+    if wanted.rule is None:
+        return lane
     for test in wanted.tests:
         single = field_test(test, wanted.document)
         if single is not None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from app.evaluation.streaming.rules import Slot
+from app.evaluation.streaming.rules import Chain
+
+_MARKS: Final = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -29,10 +32,83 @@ class KeptEvent:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An instant at which memberships changed, and the lanes of those that have not changed again since."""
+    """An instant at which memberships changed, and the lanes of those that changed."""
 
     at: int
     lanes: int
+
+
+class Held:
+    """The lanes that events make hold in one window, each until its event leaves it.
+
+    A queue in order of leaving, in two parts: ``front`` has for each entry the lanes of it and of all after it in its
+    part, so that what still holds after one has left is known without looking at the others.
+    """
+
+    __slots__ = ("_back", "_back_lanes", "_front", "timed_at")
+
+    def __init__(self) -> None:
+        self._front: list[tuple[int, int, int]] = []
+        self._back: list[tuple[int, int]] = []
+        self._back_lanes = 0
+        self.timed_at: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._front) + len(self._back)
+
+    @property
+    def lanes(self) -> int:
+        """The lanes that hold."""
+        return self._front[-1][2] | self._back_lanes if self._front else self._back_lanes
+
+    def add(self, until: int, lanes: int) -> None:
+        """Let lanes hold until an instant."""
+        back = self._back
+        if back:
+            newest_until, newest = back[-1]
+            if until >= newest_until:
+                if newest | lanes == lanes:
+                    back[-1] = (until, lanes)
+                else:
+                    back.append((until, lanes))
+                self._back_lanes |= lanes
+                return
+        elif not self._front or until >= self._front[0][0]:
+            back.append((until, lanes))
+            self._back_lanes = lanes
+            return
+        self._sort(until, lanes)
+
+    def next_end(self, now: int) -> int | None:
+        """Let go of what has left before ``now``; return until when nothing else ends, None when nothing is left."""
+        front = self._front
+        while True:
+            if not front:
+                if not self._back:
+                    return None
+                self._turn(self._back)
+            until, lanes, _ = front[-1]
+            rest = front[-2][2] | self._back_lanes if len(front) > 1 else self._back_lanes
+            # An entry whose lanes later ones hold as well ends nothing, so nobody need wait for it.
+            if until >= now and lanes & ~rest:
+                return until
+            front.pop()
+
+    def _sort(self, until: int, lanes: int) -> None:
+        """Put an entry among the others: an event that came late."""
+        entries = [(one_until, one_lanes) for one_until, one_lanes, _ in reversed(self._front)] + self._back
+        insort(entries, (until, lanes))
+        self._front.clear()
+        self._turn(entries)
+
+    def _turn(self, entries: list[tuple[int, int]]) -> None:
+        """Make entries, in order, the front; there must be none."""
+        together = 0
+        for until, lanes in reversed(entries):
+            together |= lanes
+            self._front.append((until, lanes, together))
+        self._back = []
+        self._back_lanes = 0
 
 
 _AT = attrgetter("at")
@@ -43,7 +119,8 @@ class Profile:
     """The state of one profile. Lanes are those of the `Rules` that it was made for.
 
     ``events`` are the conditions on events that hold now, ``facts`` those on attributes, ``members`` the definitions
-    that it is a member of. ``active`` says for each window which lanes hold until when.
+    that it is a member of. ``held`` says for each window, by its number, what holds in it; ``chains`` until when
+    what was found out about a chain is good, and the instant of its timer. ``history`` are its events in order of time.
     """
 
     key: str
@@ -51,14 +128,19 @@ class Profile:
     facts: int = 0
     events: int = 0
     members: int = 0
-    marks: tuple[Mark, ...] = ()
-    active: dict[int, dict[Slot, int]] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    most_marks: int = _MARKS
+    held: dict[int, Held] = field(default_factory=dict)
+    chains: dict[Chain, tuple[int, int]] = field(default_factory=dict)
     history: list[KeptEvent] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
     def keep(self, event: KeptEvent) -> None:
         """Put an event among the others, in order of time."""
-        insort(self.history, event, key=_AT)
+        if not self.history or event.at >= self.history[-1].at:
+            self.history.append(event)
+        else:
+            insort(self.history, event, key=_AT)
         self.ids.add(event.event_id)
 
     def forget_before(self, at: int) -> None:
@@ -78,5 +160,16 @@ class Profile:
 
     def mark(self, at: int, flipped: int) -> None:
         """Remember that these memberships changed at an instant."""
-        kept = ((mark.at, mark.lanes & ~flipped) for mark in self.marks)
-        self.marks = (*(Mark(*mark) for mark in kept if mark[1]), Mark(at, flipped))
+        self.marks.append(Mark(at, flipped))
+        if len(self.marks) > self.most_marks:
+            self.marks = list(self.latest_marks())[::-1]
+            self.most_marks = max(_MARKS, 2 * len(self.marks))
+
+    def latest_marks(self) -> Iterator[Mark]:
+        """Yield the marks, latest first, each with the lanes that have not changed again since."""
+        seen = 0
+        for mark in reversed(self.marks):
+            lanes = mark.lanes & ~seen
+            if lanes:
+                yield Mark(mark.at, lanes)
+                seen |= lanes

@@ -9,7 +9,7 @@ join conditions in another way follow, and then the conditions that they join.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,35 +35,44 @@ from app.pql.reference import matches
 
 _REMEMBERED: Final = 20_000
 
+Affected = tuple[int, list[tuple[int, "Truth"]]]
+"""Rules as (lane's bit, truth), and the bits of all of them together."""
+
 Truth = Callable[[int], bool]
-"""Lanes that hold in, whether a rule holds out."""
+"""Joined conditions that hold in (their lanes less `Rules.first_joined`), whether a rule holds out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """The lanes of one window that an event meets. ``chains`` are those whose events come and go with the window."""
+class InWindow:
+    """The lanes that an event meets in one window. ``searched`` are chains that change when it comes or goes."""
 
     window_no: int
     window: Window
     lanes: int
-    chains: tuple[Chain, ...]
+    searched: tuple[Chain, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """What one event meets. Events that meet the same share one of these."""
+    """What one event meets. Events that meet the same share one of these.
+
+    ``chains`` are all that have a place for it, ``decisive`` those of them that it can change when no event is later.
+    """
 
     lanes: int
-    slots: tuple[Slot, ...]
+    windows: tuple[InWindow, ...]
     chains: tuple[Chain, ...]
+    decisive: tuple[Chain, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """A chain and its own lane."""
+    """A chain and its own lane's bit. ``needed`` and ``ending`` are those of the test, at hand."""
 
     bit: int
     test: ChainTest
+    needed: int
+    ending: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +98,59 @@ class _Lanes:
     def of(self, condition: Condition) -> int:
         return self.given.setdefault(condition, self.first + len(self.given))
 
+    def joined_bit(self, condition: Condition) -> int:
+        """Return the bit of a condition among the joined ones alone, which are far fewer than all lanes."""
+        return 1 << (self.of(condition) - self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Simple:
+    """A rule that asks for one condition on events at most, perhaps not to hold, and for attributes."""
+
+    condition: EventCondition | ChainCondition | WholeCondition | None
+    negated: bool
+    facts: tuple[ProfileCondition, ...]
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """Conditions by lane while they are collected. A chain, and a whole condition, may have several lanes' bits."""
+
+    lanes: _Lanes
+    events: dict[int, EventCondition] = field(default_factory=dict)
+    facts: dict[int, tuple[ProfileCondition, ...]] = field(default_factory=dict)
+    chains: dict[ChainCondition, int] = field(default_factory=dict)
+    wholes: dict[WholeCondition, int] = field(default_factory=dict)
+
+    def add(self, lane: int, condition: Condition) -> None:
+        match condition:
+            case EventCondition():
+                self.events[lane] = condition
+            case ProfileCondition():
+                self.facts[lane] = (condition,)
+            case ChainCondition():
+                self.chains[condition] = self.chains.get(condition, 0) | 1 << lane
+            case WholeCondition():
+                self.wholes[condition] = self.wholes.get(condition, 0) | 1 << lane
+
+    def compiled_chains(self) -> tuple[Chain, ...]:
+        """Compile the chains; their elements get lanes of their own."""
+        found = []
+        for condition, bits in self.chains.items():
+            parts = [self.lanes.of(element.event) for element in condition.elements]
+            for lane, element in zip(parts, condition.elements, strict=True):
+                self.add(lane, element.event)
+            test = ChainTest(condition.elements, parts)
+            found.append(Chain(bits, test, test.needed, test.ending))
+        return tuple(found)
+
 
 class Rules:
     """The compiled definitions. Immutable; another set of definitions is another one of these.
 
     ``segment_ids`` are the definitions by lane, ``lanes`` the lanes by definition. Masks: ``simple`` are the lanes of
-    simple rules, ``eventless`` those of them that ask about no event, ``others`` the lanes of all other rules,
-    ``joined`` those of the conditions that other rules join.
+    simple rules, ``eventless`` those of them that ask about no event, ``inverted`` those whose condition on events must
+    not hold, ``others`` the lanes of all other rules, ``joined`` those of the conditions that other rules join.
     """
 
     def __init__(self, definitions: Mapping[str, Checked]) -> None:
@@ -106,61 +161,47 @@ class Rules:
         self.lanes = {segment_id: lane for lane, segment_id in enumerate(self.segment_ids)}
         self.simple = (1 << len(simple)) - 1
         self.others = (1 << len(self.segment_ids)) - 1 & ~self.simple
-        self.eventless = sum(1 << lane for lane, (event, _) in enumerate(simple.values()) if event is None)
-        lanes = _Lanes(len(self.segment_ids))
-        joins = [(len(simple) + n, apart[one]) for n, one in enumerate(self.segment_ids[len(simple) :])]
-        for _, formula in joins:
-            for condition in _conditions(formula):
-                lanes.of(condition)
-        self._compile_conditions(dict(enumerate(simple.values())), lanes)
-        self._joins = [(1 << lane, _truth(formula, lanes)) for lane, formula in joins]
-        self._by_condition: dict[int, list[int]] = {}
-        for number, (_, formula) in enumerate(joins):
-            for condition in _conditions(formula):
-                self._by_condition.setdefault(lanes.of(condition), []).append(number)
-        self.joined = sum(1 << lane for lane in lanes.given.values())
-        self._affected: OrderedDict[int, list[tuple[int, Truth]]] = OrderedDict()
+        self.eventless = sum(1 << lane for lane, one in enumerate(simple.values()) if one.condition is None)
+        self.inverted = sum(1 << lane for lane, one in enumerate(simple.values()) if one.negated)
+        compiled = _Compiled(_Lanes(len(self.segment_ids)))
+        for lane, one in enumerate(simple.values()):
+            compiled.facts[lane] = one.facts
+            if one.condition is not None:
+                compiled.add(lane, one.condition)
+        self._join([apart[one] for one in self.segment_ids[len(simple) :]], compiled)
+        self._index(compiled)
         self._matches: dict[int, Match] = {}
-        self._slots: dict[tuple[int, int], Slot] = {}
+        self._chain_sets: dict[int, tuple[Chain, ...]] = {}
 
-    def _compile_conditions(
-        self, simple: Mapping[int, tuple[EventCondition | None, tuple[ProfileCondition, ...]]], lanes: _Lanes
-    ) -> None:
-        events = {lane: event for lane, (event, _) in simple.items() if event is not None}
-        facts = {lane: tuple(test for one in found for test in one.tests) for lane, (_, found) in simple.items()}
-        rules = {lane: found[0].rule for lane, (_, found) in simple.items() if found}
-        chains: list[Chain] = []
-        wholes: list[Whole] = []
-        # Elements of chains get lanes while chains are compiled, so the conditions grow on the way.
-        waiting = list(lanes.given.items())
-        while waiting:
-            condition, lane = waiting.pop()
-            match condition:
-                case EventCondition():
-                    events[lane] = condition
-                case ProfileCondition():
-                    facts[lane], rules[lane] = condition.tests, condition.rule
-                case ChainCondition():
-                    known = len(lanes.given)
-                    parts = [lanes.of(element.event) for element in condition.elements]
-                    waiting += list(lanes.given.items())[known:]
-                    chains.append(Chain(1 << lane, ChainTest(condition.elements, parts)))
-                case WholeCondition():
-                    rule = _with_root(condition)
-                    wholes.append(Whole(1 << lane, condition, rule))
-        self._events = DocumentIndex(
-            {lane: Wanted(one.tests, one.event, one.rule) for lane, one in events.items()}, by_type=True
-        )
-        self._facts = DocumentIndex(
-            {lane: _about_profile(tests, rules.get(lane)) for lane, tests in facts.items()}, by_type=False
-        )
+    def _join(self, formulas: Sequence[Formula], compiled: _Compiled) -> None:
+        lanes = compiled.lanes
+        self.first_joined = lanes.first
+        self._by_condition: dict[int, list[int]] = {}
+        for number, formula in enumerate(formulas):
+            for condition in _conditions(formula):
+                self._by_condition.setdefault(lanes.of(condition) - lanes.first, []).append(number)
+        self.joined = sum(1 << lane for lane in lanes.given.values())
+        first = len(self.segment_ids) - len(formulas)
+        self._joins = [(1 << first + number, _truth(formula, lanes)) for number, formula in enumerate(formulas)]
+        self._affected: OrderedDict[int, Affected] = OrderedDict()
+        for condition, lane in lanes.given.items():
+            compiled.add(lane, condition)
+
+    def _index(self, compiled: _Compiled) -> None:
+        self.chains = compiled.compiled_chains()
+        self.wholes = tuple(Whole(bits, one, _with_root(one)) for one, bits in compiled.wholes.items())
+        self._by_chain_lane: dict[int, list[Chain]] = {}
+        for chain in self.chains:
+            for lane in lanes_of(chain.test.lanes):
+                self._by_chain_lane.setdefault(lane, []).append(chain)
+        self._chain_lanes = sum(1 << lane for lane in self._by_chain_lane)
+        events = {lane: Wanted(one.tests, one.event, one.rule) for lane, one in compiled.events.items()}
+        self._events = DocumentIndex(events, by_type=True)
+        self._facts = DocumentIndex({lane: _wanted(facts) for lane, facts in compiled.facts.items()}, by_type=False)
         by_window: dict[Window, int] = {}
-        for lane, one in events.items():
-            by_window[one.window] = by_window.get(one.window, 0) | 1 << lane
+        for lane, event in compiled.events.items():
+            by_window[event.window] = by_window.get(event.window, 0) | 1 << lane
         self._windows = tuple(by_window.items())
-        self.chains = tuple(chains)
-        self.wholes = tuple(wholes)
-        self.reads_facts = any(facts.values()) or bool(wholes)
 
     def facts(self, attributes: Mapping[str, Any]) -> int:
         """Return the lanes that a profile's attributes meet."""
@@ -177,36 +218,34 @@ class Rules:
         return found
 
     def _match(self, lanes: int) -> Match:
-        slots = [
-            self._slot(number, window, lanes & of_window)
+        chains = self._chains_of(lanes & self._chain_lanes)
+        searched = [chain for chain in chains if not chain.test.is_ordered]
+        windows = [
+            InWindow(number, window, inside, tuple(one for one in searched if one.test.lanes & inside))
             for number, (window, of_window) in enumerate(self._windows)
-            if lanes & of_window
+            if (inside := lanes & of_window)
         ]
-        return Match(lanes, tuple(slots), self._chains_of(lanes))
-
-    def _slot(self, number: int, window: Window, lanes: int) -> Slot:
-        slot = self._slots.get((number, lanes))
-        if slot is None:
-            slot = self._slots[number, lanes] = Slot(number, window, lanes, self._chains_of(lanes))
-        return slot
+        return Match(lanes, tuple(windows), chains, tuple(one for one in chains if one.test.decisive & lanes))
 
     def _chains_of(self, lanes: int) -> tuple[Chain, ...]:
-        return tuple(chain for chain in self.chains if chain.test.lanes & lanes)
+        found = self._chain_sets.get(lanes)
+        if found is None:
+            if len(self._chain_sets) >= _REMEMBERED:
+                self._chain_sets.clear()
+            chains = (chain for lane in lanes_of(lanes) for chain in self._by_chain_lane[lane])
+            found = self._chain_sets[lanes] = tuple(dict.fromkeys(chains))
+        return found
 
-    def affected(self, conditions: int) -> list[tuple[int, Truth]]:
-        """Return the rules, as (lane's bit, truth), that join any of these conditions."""
+    def affected(self, conditions: int) -> Affected:
+        """Return the rules that join any of these conditions, which are numbered among the joined."""
         found = self._affected.get(conditions)
         if found is None:
             numbers = {number for lane in lanes_of(conditions) for number in self._by_condition.get(lane, ())}
+            rules = [self._joins[number] for number in sorted(numbers)]
             if len(self._affected) >= _REMEMBERED:
                 self._affected.popitem(last=False)
-            found = self._affected[conditions] = [self._joins[number] for number in sorted(numbers)]
+            found = self._affected[conditions] = (sum(bit for bit, _ in rules), rules)
         return found
-
-    @property
-    def joins(self) -> list[tuple[int, Truth]]:
-        """All rules that are not simple."""
-        return self._joins
 
     @property
     def reach_us(self) -> int:
@@ -225,22 +264,28 @@ def lanes_of(mask: int) -> Iterator[int]:
         lane = digits.find("1", lane + 1)
 
 
-def _simple(formula: Formula) -> tuple[EventCondition | None, tuple[ProfileCondition, ...]] | None:
-    """Return the one event and the attributes of a rule that asks for nothing else, all joined by ``and``."""
-    events: list[EventCondition] = []
+def _simple(formula: Formula) -> _Simple | None:
+    """Return the form of a rule that joins one condition on events, and attributes, by ``and`` alone."""
+    found: list[tuple[EventCondition | ChainCondition | WholeCondition, bool]] = []
     facts: list[ProfileCondition] = []
     waiting: list[Formula] = [formula]
     while waiting:
         match waiting.pop():
             case All(parts):
                 waiting += parts
-            case Holds(EventCondition() as event):
-                events.append(event)
             case Holds(ProfileCondition() as fact):
                 facts.append(fact)
+            case Holds(condition) if not isinstance(condition, ProfileCondition):
+                found.append((condition, False))
+            case Not(Holds(condition)) if not isinstance(condition, ProfileCondition):
+                found.append((condition, True))
             case _:
                 return None
-    return (events[0] if events else None, tuple(facts)) if len(events) <= 1 else None
+    if len(found) > 1:
+        return None
+    if not found:
+        return _Simple(None, negated=False, facts=tuple(facts))
+    return _Simple(*found[0], tuple(facts))
 
 
 def _conditions(formula: Formula) -> Iterator[Condition]:
@@ -258,14 +303,17 @@ def _truth(formula: Formula, lanes: _Lanes) -> Truth:
     """Return a formula as a closure over the lanes that hold."""
     match formula:
         case Holds(condition):
-            bit = 1 << lanes.of(condition)
+            bit = lanes.joined_bit(condition)
             return lambda mask: bool(mask & bit)
         case Not(Holds(condition)):
-            absent = 1 << lanes.of(condition)
+            absent = lanes.joined_bit(condition)
             return lambda mask: not mask & absent
         case Not(part):
             negated = _truth(part, lanes)
             return lambda mask: not negated(mask)
+        case AnyOf(parts) if all(isinstance(part, Holds) for part in parts):
+            union = sum({lanes.joined_bit(part.condition) for part in parts if isinstance(part, Holds)})
+            return lambda mask: bool(mask & union)
         case AnyOf(parts):
             some = tuple(_truth(part, lanes) for part in parts)
             return lambda mask: any(one(mask) for one in some)
@@ -279,20 +327,23 @@ def _conjunction(parts: tuple[Formula, ...], lanes: _Lanes) -> Truth:
     for part in parts:
         match part:
             case Holds(condition):
-                required |= 1 << lanes.of(condition)
+                required |= lanes.joined_bit(condition)
             case Not(Holds(condition)):
-                forbidden |= 1 << lanes.of(condition)
+                forbidden |= lanes.joined_bit(condition)
             case _:
                 rest.append(_truth(part, lanes))
+    if len(rest) == 1:
+        (last,) = rest
+        return lambda mask: mask & required == required and not mask & forbidden and last(mask)
     if not rest:
         return lambda mask: mask & required == required and not mask & forbidden
     return lambda mask: mask & required == required and not mask & forbidden and all(one(mask) for one in rest)
 
 
-def _about_profile(tests: Iterable[ir.Expr], rule: Checked | None) -> Wanted:
-    if rule is None:
-        return Wanted((), frozenset(), None)  # type: ignore[arg-type]  # a lane that asks nothing needs no rule
-    return Wanted(tuple(tests), frozenset({rule.profile}), rule)
+def _wanted(facts: tuple[ProfileCondition, ...]) -> Wanted:
+    """Return what several conditions on the attributes, all of one rule, ask of them together."""
+    tests = tuple(test for one in facts for test in one.tests)
+    return Wanted(tests, frozenset({facts[0].rule.profile}) if facts else frozenset(), facts[0].rule if facts else None)
 
 
 def _with_root(condition: WholeCondition) -> Checked:

@@ -7,16 +7,17 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TypeAlias
 
-from app.evaluation.streaming.profiles import Profile
-from app.evaluation.streaming.rules import Chain, Slot
+from app.evaluation.streaming.profiles import Held, Profile
+from app.evaluation.streaming.rules import Chain, InWindow
 
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """A slot of an event of the future begins to hold, until ``until``."""
+    """What an event of the future meets in a window begins to hold, until ``until``."""
 
-    slot: Slot
+    inside: InWindow
     until: int
+    chains: tuple[Chain, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class LookAgain:
     chains: tuple[Chain, ...]
 
 
-Reason: TypeAlias = Slot | Starts | LookAgain
-"""A `Slot` by itself may have ended."""
+Reason: TypeAlias = Held | Chain | Starts | LookAgain
+"""What is held in a window may have ended, or a chain, or something else happens."""
 
 
 class Timers:

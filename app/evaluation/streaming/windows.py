@@ -7,7 +7,7 @@ earlier one has passed it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.evaluation.streaming.fields import to_us
@@ -54,12 +54,26 @@ class Window:
 
     low: tuple[Bound, ...] = ()
     high: tuple[Bound, ...] = ()
+    _length: int | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_length", self._length_before_now())
+
+    def _length_before_now(self) -> int | None:
+        """Return how long an event stays in a window that ends now, the usual one; None for another window."""
+        if len(self.low) != 1 or len(self.high) != 1:
+            return None
+        (low,), (high,) = self.low, self.high
+        ends_now = high == Bound("now", 0, is_open=False)
+        return -low.offset - low.is_open if ends_now and low.anchor == "now" else None
 
     def span(self, at: int) -> tuple[int, int]:
         """Return the first and the last instant of evaluation at which an event at ``at`` lies in the window.
 
         The first is after the last when there is no such instant.
         """
+        if self._length is not None:
+            return at, at + self._length
         first, last = ALWAYS, NEVER
         for bound in self.high:
             first = max(first, bound.first_now_before(at))

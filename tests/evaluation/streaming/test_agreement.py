@@ -19,20 +19,28 @@ Documents = dict[str, dict[str, Any]]
 
 
 @given(texts=st.lists(rules, min_size=1, max_size=6), walk=steps)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_memberships_are_those_of_the_reference_at_every_step(texts: list[str], walk: list[Step]) -> None:
     definitions = {f"segment-{number}": checked(text) for number, text in enumerate(texts)}
     engine = StreamingEngine(Rules(definitions), to_us(START))
     documents: Documents = {}
     now = START
     told: dict[str, set[str]] = {segment_id: set() for segment_id in definitions}
-    for step in walk:
+    for step in [*walk, *passing(walk)]:
         now = take(engine, documents, step, now)
         for change in engine.take_changes():
             for segment_id, is_member in change.segments():
                 (set.add if is_member else set.remove)(told[segment_id], change.profile)
         assert memberships(engine, definitions) == expected(definitions, documents, now), texts
         assert told == memberships(engine, definitions)
+
+
+def passing(walk: list[Step]) -> list[Step]:
+    """Let the time pass after a walk, past the ends of the windows of its last events."""
+    pauses = (
+        timedelta(minutes=minutes, seconds=1) for minutes in (29, 30, 30, 29, 60, 240, 600, 59, 360, 59, 1, 1, 1440)
+    )
+    return [("advance", pause) for pause in pauses] if walk else []
 
 
 def take(engine: StreamingEngine, documents: Documents, step: Step, now: datetime) -> datetime:

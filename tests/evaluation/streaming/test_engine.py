@@ -62,6 +62,18 @@ def test_a_later_event_keeps_the_profile_in_and_an_older_one_does_not_shorten_th
     assert engine.members("buyers") == {"ann"}
 
 
+def test_a_late_event_leaves_before_those_that_came_earlier() -> None:
+    window = "timestamp occurs <= 24 hours before now"
+    engine = engine_for(a=f'xEvent[eventType = "a" and {window}]', b=f'xEvent[eventType = "b" and {window}]')
+    send(engine, "1", START, START, "a")
+    send(engine, "2", START - HOUR, START, "b")
+    engine.advance(to_us(START + 2 * DAY))
+    assert changes(engine)[2:] == [
+        (to_us(START + DAY - HOUR + SMALLEST), "b", False),
+        (to_us(START + DAY + SMALLEST), "a", False),
+    ]
+
+
 def test_an_event_that_comes_too_late_changes_nothing() -> None:
     engine = engine_for(buyers=CHECKOUT)
     send(engine, "1", START - DAY - SMALLEST, START)
@@ -112,6 +124,23 @@ def test_what_did_not_happen_after_the_basket_can_still_happen() -> None:
     assert [(segment, is_in) for _, segment, is_in in changes(engine)] == [("forgotten", True), ("forgotten", False)]
 
 
+def test_what_happened_after_the_basket_is_over_when_its_own_window_is() -> None:
+    rule = (
+        'CHAIN(xEvent, timestamp, [A: WHAT(eventType = "a") WHEN(<= 24 hours before now), '
+        'B: not WHAT(eventType = "b") WHEN(<= 1 hours before now)])'
+    )
+    engine = engine_for(calm=rule)
+    send(engine, "1", START, START, "a")
+    send(engine, "2", START + HOUR, START + HOUR, "b")
+    engine.advance(to_us(START + 30 * HOUR))
+    assert changes(engine) == [
+        (to_us(START), "calm", True),
+        (to_us(START + HOUR), "calm", False),
+        (to_us(START + 2 * HOUR + SMALLEST), "calm", True),
+        (to_us(START + DAY + SMALLEST), "calm", False),
+    ]
+
+
 def test_attributes_count_as_soon_as_they_are_known() -> None:
     engine = engine_for(gold=f'{NAMESPACE}.loyalty.level = "gold" and {CHECKOUT}')
     send(engine, "1", START, START)
@@ -129,7 +158,7 @@ def test_a_hot_profile_holds_one_entry_for_events_that_say_the_same() -> None:
         send(engine, f"e{number}", at, at)
     profile = engine.profile("ann")
     assert profile is not None
-    assert sum(map(len, profile.active.values())) == 1
+    assert sum(map(len, profile.held.values())) == 1
     assert engine.timers == 1
     engine.advance(to_us(START + 3 * DAY))
     assert len(changes(engine)) == 2
