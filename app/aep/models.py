@@ -6,6 +6,7 @@ Source: Adobe's OpenAPI description of the segmentation service and its document
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -88,6 +89,18 @@ class Expression(AEPModel):
     type: str = "PQL"
     format: Literal["pql/text", "pql/json"] = "pql/text"
     value: Name = Field(max_length=1_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tree_as_text(cls, data: Any) -> Any:
+        """Take a JSON tree that came as an object, as the Flow Service sends it."""
+        if isinstance(data, Mapping) and data.get("format") == "pql/json" and isinstance(data.get("value"), Mapping):
+            try:
+                text = json.dumps(data["value"], separators=(",", ":"), ensure_ascii=False)
+            except RecursionError:
+                raise ValueError("must not be nested so deep") from None
+            return {**data, "value": text}
+        return data
 
     @field_validator("type")
     @classmethod
@@ -226,9 +239,9 @@ class PreviewRequest(AEPModel):
     @field_validator("predicate_type")
     @classmethod
     def _known_type(cls, value: str) -> str:
-        if value.lower() not in {"pql/text", "pql"}:
-            raise ValueError("must be pql/text")
-        return "pql/text"
+        if value.lower() not in {"pql/text", "pql/json", "pql"}:
+            raise ValueError("must be pql/text or pql/json")
+        return "pql/json" if value.lower() == "pql/json" else "pql/text"
 
     @field_validator("predicate_model")
     @classmethod

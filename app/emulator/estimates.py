@@ -25,6 +25,7 @@ from app.emulator.answers import Refusal, json_answer
 from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.gate import Call, Gate
+from app.emulator.organizations import Organization
 from app.emulator.populations import Population, Populations, Reading
 from app.emulator.rules import Rule, RuleBook
 from app.emulator.state import Store
@@ -80,12 +81,13 @@ class Estimates:
     async def _create(self, call: Call) -> Response:
         body = await call.json()
         request = models.read_model(models.PreviewRequest, body)
-        rule = self._rules.parse(call.organization, request.predicate_expression)
+        rule = self._rules.parse(call.organization, request.predicate_expression, request.predicate_type)
         query_id = str(uuid.uuid4())
         preview_id = PreviewId(f"app-{call.organization.slug}", query_id).encode()
         document = {
             "previewId": preview_id,
             "expression": rule.text,
+            "format": rule.format,
             "graphType": request.graph_type,
             "state": "NEW",
             "asOfMs": call.now_ms,
@@ -103,7 +105,7 @@ class Estimates:
         size = min(limit or _DEFAULT_LIMIT, _DEFAULT_LIMIT)
         rows: list[tuple[str, list[str]]] = []
         if document["state"] == "RESULT_READY":
-            rule = self._rules.parse(call.organization, document["expression"])
+            rule = self._rule(call.organization, document)
             moment = from_epoch_ms(document["asOfMs"])
             # One row more than asked for tells whether there is a next page.
             rows = await self._population(call).rows(rule, moment, offset, size + 1)
@@ -192,7 +194,7 @@ class Estimates:
     async def _count(self, key: Key, population: Population, document: Mapping[str, Any]) -> dict[str, Any]:
         moment: datetime = from_epoch_ms(document["asOfMs"])
         try:
-            rule: Rule = self._rules.parse(population.organization, document["expression"])
+            rule = self._rule(population.organization, document)
             async for reading in population.estimates(rule, moment):
                 # The first numbers show at once; the pause after them lets clients see a running estimate.
                 self._readings[key] = reading
@@ -205,6 +207,9 @@ class Estimates:
             log.error("emulator.estimate_broke", preview_query_id=key[-1], exc_info=fault)
             return {"state": "FAILED", "fault": "The estimate met an internal error; see the emulator's log."}
         return {"state": "RESULT_READY", "reading": self._readings[key].to_document()}
+
+    def _rule(self, organization: Organization, document: Mapping[str, Any]) -> Rule:
+        return self._rules.parse(organization, document["expression"], document.get("format", "pql/text"))
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from app.emulator.answers import Refusal
 from app.emulator.gate import Call
 from app.emulator.organizations import Organization
 from app.emulator.schemas import checker_schema
-from app.errors import NotImplementedYet, PQLError
+from app.errors import PQLError
 from app.pql.diagnostics import Diagnostic, Severity
 from app.pql.fields import fields_used, segments_used
 from app.pql.spans import position
@@ -23,7 +24,10 @@ MAX_RULE_CHARACTERS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that was checked. ``uses`` are the ids of the audiences whose members it asks for."""
+    """A rule that was checked. ``text`` is as it was sent, in its format.
+
+    ``uses`` are the ids of the audiences whose members it asks for.
+    """
 
     text: str
     format: str
@@ -48,40 +52,42 @@ class RuleBook:
     """Reads, checks and converts rules."""
 
     def check(self, call: Call, body: Mapping[str, Any]) -> Rule:
-        """Check the expression of a definition. Raises PQLError and NotImplementedYet."""
+        """Check the expression of a definition. Raises Refusal."""
         _check_class(body)
         return self.parse_expression(call.organization, body["expression"])
 
     def parse_expression(self, organization: Organization, expression: Mapping[str, Any]) -> Rule:
-        """Check an ``expression`` member. Raises PQLError and NotImplementedYet."""
-        if expression.get("format", "pql/text") != "pql/text":
-            raise NotImplementedYet(
-                "Rules in the format pql/json are not evaluated by this emulator yet",
-                hint="Send the rule as pql/text.",
-            )
-        return self.parse(organization, expression["value"])
+        """Check an ``expression`` member, in either format. Raises Refusal."""
+        value = expression["value"]
+        # A client may send the tree itself; what is kept is text in both formats.
+        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return self.parse(organization, text, expression.get("format", pql.TEXT))
 
-    def parse(self, organization: Organization, text: str) -> Rule:
-        """Check a rule in text against the fields of an organization. Raises PQLError, Refusal when it is too long."""
-        if len(text) > MAX_RULE_CHARACTERS:
+    def parse(self, organization: Organization, text: str, format_name: str = pql.TEXT) -> Rule:
+        """Check a rule against the fields of an organization. Raises Refusal, also when it is too long."""
+        if format_name == pql.TEXT and len(text) > MAX_RULE_CHARACTERS:
             raise Refusal(400, f"The rule is longer than {MAX_RULE_CHARACTERS} characters.")
         try:
-            return _read(text, organization.namespace)
+            return _read(text, format_name, organization.namespace)
         except PQLError as fault:
             raise _as_refusal(text, fault) from fault
 
     def convert(self, call: Call, body: Mapping[str, Any]) -> dict[str, str]:
-        """Return the expression of a body in the other format. Raises PQLError and NotImplementedYet."""
-        _check_class(body)
-        self.parse_expression(call.organization, body["expression"])
-        raise NotImplementedYet("Conversion between pql/text and pql/json is not served by this emulator yet")
+        """Return the expression of a body in the other format. Raises Refusal."""
+        rule = self.check(call, body)
+        wanted = pql.other_format(rule.format)
+        try:
+            value = pql.write_expression(wanted, rule.checked.query)
+        except PQLError as fault:
+            raise _as_refusal(rule.text, fault) from fault
+        return {"type": "PQL", "format": wanted, "value": value}
 
 
 @lru_cache(maxsize=8192)
-def _read(text: str, namespace: str) -> Rule:
+def _read(text: str, format_name: str, namespace: str) -> Rule:
     """Read a rule; a job reads those of a whole sandbox again and again."""
-    checked = pql.check(pql.parse(text), checker_schema(namespace))
-    return Rule(text, "pql/text", checked, segments_used(checked))
+    checked = pql.check(pql.parse_expression(format_name, text), checker_schema(namespace))
+    return Rule(text, format_name, checked, segments_used(checked))
 
 
 def _check_class(body: Mapping[str, Any]) -> None:
@@ -96,8 +102,12 @@ def _as_refusal(text: str, fault: PQLError) -> Refusal:
 
 
 def _line(text: str, diagnostic: Diagnostic) -> str:
-    line, column = position(text, diagnostic.span)
-    said = f"PQL, line {line}, column {column}: {diagnostic.message}"
+    if diagnostic.place is not None:
+        where = f"at {diagnostic.place}"
+    else:
+        line, column = position(text, diagnostic.span)
+        where = f"line {line}, column {column}"
+    said = f"PQL, {where}: {diagnostic.message}"
     if not said.endswith((".", "!", "?")):
         said += "."
     return f"{said} {diagnostic.hint}" if diagnostic.hint else said

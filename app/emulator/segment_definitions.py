@@ -110,6 +110,9 @@ class SegmentDefinitions:
     async def _convert(self, call: Call) -> Response:
         body = await call.json()
         models.read_model(models.SegmentDefinitionCreate, body)
+        identifier = body.get("id")
+        if isinstance(identifier, str) and await call.store.audience(identifier) is not None:
+            raise Refusal(409, f"A segment definition with the id {identifier} exists. Leave the id out to convert.")
         expression = self._rules.convert(call, body)
         answer: dict[str, Any] = {**call.place}
         for name in ("ttlInDays", "description", "profileInstanceId", "payloadSchema"):

@@ -3,6 +3,8 @@
     spans, diagnostics   where something stands, and what is to be said about it
     lexer, parser, ast   text to a tree, as written
     printer              tree to canonical text
+    json_document, json_nodes, json_reader, json_writer, origin, expressions
+                         pql/json to the same tree and back, with what only the JSON has kept beside it
     types, schema        what values can be, which fields exist
     functions            the table of functions, for the checker, completion and the documentation
     checker              names and types: tree to `ir`; with calls, occurs, chains, scope
@@ -17,19 +19,31 @@ Nothing here does I/O or reads a clock: the instant of evaluation is always an a
 
 from app.pql.ast import Query
 from app.pql.checker import Checked, check
+from app.pql.expressions import JSON, TEXT, Format, other_format, parse_expression, write_expression
 from app.pql.fields import fields_used, segments_used
+from app.pql.json_reader import parse_json
+from app.pql.json_writer import to_json, to_json_text
 from app.pql.parser import parse
 from app.pql.printer import format_query
 from app.pql.sql import CompiledQuery, to_sql
 
 __all__ = [
+    "JSON",
+    "TEXT",
     "Checked",
     "CompiledQuery",
+    "Format",
     "Query",
     "check",
     "fields_used",
     "format_query",
+    "other_format",
     "parse",
+    "parse_expression",
+    "parse_json",
     "segments_used",
+    "to_json",
+    "to_json_text",
     "to_sql",
+    "write_expression",
 ]

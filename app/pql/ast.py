@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, TypeAlias
 
+from app.pql.origin import Origin
 from app.pql.spans import NOWHERE, Span
 
 
@@ -408,11 +409,13 @@ class Query:
     """A rule: its text and its tree.
 
     ``parameters`` are the names in ``(P) => ...`` at the root; they are empty when the rule does not name them.
+    For a rule in pql/json ``text`` is its canonical text, and ``origin`` knows the document.
     """
 
     text: str = field(compare=False)
     body: Expr
     parameters: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
 def children(node: Node) -> Iterator[Node]:

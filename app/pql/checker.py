@@ -70,6 +70,8 @@ def check(query: ast.Query, schema: Schema | None = None) -> Checked:
     checker = Checker(schema or OpenSchema())
     root = checker.rule(query)
     found = tuple(sorted(checker.diagnostics, key=lambda one: one.span))
+    if query.origin is not None:
+        found = (*query.origin.notes, *map(query.origin.placed, found))
     if any(one.severity is Severity.ERROR for one in found):
         raise rejection(query.text, found)
     return Checked(query, root, checker.profile, found)

@@ -21,13 +21,17 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One remark. ``code`` is stable and in kebab case; ``hint`` is the next step, where there is one."""
+    """One remark. ``code`` is stable and in kebab case; ``hint`` is the next step, where there is one.
+
+    ``place`` is where it stands in a rule given as JSON, such as ``$.params[1].object``; None for a rule in text.
+    """
 
     severity: Severity
     code: str
     message: str
     span: Span
     hint: str | None = None
+    place: str | None = None
 
 
 def error(code: str, message: str, span: Span, hint: str | None = None) -> Diagnostic:
@@ -39,6 +43,8 @@ def rejection(text: str, diagnostics: Iterable[Diagnostic]) -> PQLError:
     """Return the exception for a rule with ``diagnostics``; the first error among them gives the detail."""
     found = tuple(diagnostics)
     decisive = next((one for one in found if one.severity is Severity.ERROR), found[0])
+    if decisive.place is not None:
+        return PQLError(f"At {decisive.place}: {decisive.message}", found, hint=decisive.hint)
     line, column = position(text, decisive.span)
     return PQLError(f"Line {line}, column {column}: {decisive.message}", found, hint=decisive.hint)
 

@@ -26,7 +26,7 @@ _AGGREGATES: Final = frozenset({"sum", "average", "min", "max"})
 _QUANTIFIERS: Final = frozenset({"exists", "forall", "some", "all", "none", "one"})
 _TIME_WORDS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
 _CALENDAR_WORDS: Final = frozenset({"this", "last", "next"})
-_UNITS: Final = {
+UNITS: Final = {
     **{unit: unit for unit in ast.UNITS},
     **{f"{unit}s": unit for unit in ast.UNITS if unit not in {"century", "millennium"}},
     "centuries": "century",
@@ -316,11 +316,11 @@ class Parser:
             self._advance()
             return ast.TimeWord(cast("Literal['now']", word), span=token.span)
         if word in _CALENDAR_WORDS:
-            if following.word in _UNITS:
+            if following.word in UNITS:
                 self._advance()
                 unit = self._advance()
                 which = cast("Literal['this']", word)
-                return ast.CalendarPeriod(which, _UNITS[unit.word], span=token.span.to(unit.span))
+                return ast.CalendarPeriod(which, UNITS[unit.word], span=token.span.to(unit.span))
             if word == "this":
                 self._advance()
                 return ast.This(span=token.span)
@@ -548,11 +548,11 @@ class Parser:
             self._unexpected("a whole number", "A duration reads: 14 days")
         count = self._integer()
         unit = self._token
-        if unit.word not in _UNITS:
+        if unit.word not in UNITS:
             self._unexpected("a unit of time", "The units are " + ", ".join(f"{one}s" for one in ast.UNITS[:8]) + ".")
         self._advance()
         value = cast("ast.IntegerLiteral", count).value
-        return ast.Duration(value, _UNITS[unit.word], span=number.span.to(unit.span))
+        return ast.Duration(value, UNITS[unit.word], span=number.span.to(unit.span))
 
     # Chains
 

@@ -64,9 +64,11 @@ def test_expression_type_is_read_in_any_letter_case() -> None:
     assert Expression.model_validate({"type": "pql", "format": "pql/text", "value": "a"}).type == "PQL"
 
 
-def test_expression_value_is_always_a_text() -> None:
-    body = {**BODY, "expression": {"type": "PQL", "format": "pql/json", "value": {"nodeType": "literal"}}}
-    assert _messages(SegmentDefinitionCreate, body) == [
+def test_expression_value_is_a_text_and_a_tree_becomes_one() -> None:
+    tree = {"type": "PQL", "format": "pql/json", "value": {"nodeType": "literal", "value": True}}
+    read = models.read_model(SegmentDefinitionCreate, {**BODY, "expression": tree})
+    assert read.expression.value == '{"nodeType":"literal","value":true}'
+    assert _messages(SegmentDefinitionCreate, {**BODY, "expression": {**tree, "format": "pql/text"}}) == [
         "The field expression.value is not valid: input should be a valid string."
     ]
 
