@@ -187,13 +187,14 @@ def _is_external(body: Any) -> bool:
     if not isinstance(body, Mapping):
         return False
     kind = body.get("type")
-    return kind in {EXTERNAL_TYPE, "ExternalAudience"} or (kind is None and "expression" not in body)
+    # Tuples, here and below: what a client sends need not be hashable.
+    return kind in (EXTERNAL_TYPE, "ExternalAudience") or (kind is None and "expression" not in body)
 
 
 def _with_known_lifecycle(body: Any) -> Any:
     """Put today's words in the place of retired ones, and refuse to delete by a lifecycle state."""
     body = models.with_current_words(body)
-    if isinstance(body, Mapping) and body.get("lifecycleState") in {"deleted", "archived"}:
+    if isinstance(body, Mapping) and body.get("lifecycleState") in ("deleted", "archived"):
         message = "An audience cannot be created or changed with the lifecycle state deleted. Use DELETE."
         raise Refusal(400, message, code=ErrorCode.AUDIENCE_INVALID)
     return body
