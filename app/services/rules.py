@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from app import pql
@@ -91,10 +92,17 @@ class RuleService:
             return None
         held = self._schemas.get(ctx.sandbox.id)
         if held is None or held[0] != row.synced_at:
-            unions = row.unions
-            schema = XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION])
-            held = self._schemas[ctx.sandbox.id] = (row.synced_at, schema)
+            held = self._schemas[ctx.sandbox.id] = (row.synced_at, _schema_of(row.unions))
         return held[1]
+
+
+def _schema_of(unions: dict[str, Any]) -> Schema:
+    records = {
+        paths.class_name(document["meta:class"]): document
+        for document in unions.values()
+        if isinstance(document.get("meta:class"), str)
+    }
+    return XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION], records)
 
 
 def to_rule_diagnostic(text: str, diagnostic: Diagnostic) -> RuleDiagnostic:
