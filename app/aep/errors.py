@@ -106,6 +106,12 @@ def service_body(
     }
 
 
+def profile_rate_limit_body(retry_after_ms: int | None) -> list[dict[str, str]]:
+    """Return profile access's body for too many reads: an array, and every value is a text."""
+    wait = {} if retry_after_ms is None else {"retryAfterMs": str(retry_after_ms)}
+    return [{"message": "Too many requests", "cause": "The limit of reads was reached", **wait, "statusCode": "429"}]
+
+
 def item_error(status: int, message: str, *, request_id: str) -> dict[str, Any]:
     """Return what a bulk answer holds in the place of one object that could not be given."""
     return {"requestId": request_id, "errors": {str(status): [{"code": str(status), "message": message}]}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.aep import errors as aep_errors
-from app.aep import headers
+from app.aep import headers, paths
 from app.emulator.answers import error_answer, json_answer
 from app.emulator.faults import (
     CutBody,
@@ -118,7 +119,7 @@ def _refusal(fault: RateLimit | ServerError | ExpiredToken, request: Request) ->
         case ExpiredToken():
             return json_answer(aep_errors.TOKEN_INVALID.body(), aep_errors.TOKEN_INVALID.status, extra)
         case RateLimit(retry_after_seconds=pause):
-            return json_answer(aep_errors.TOO_MANY_REQUESTS.body(), 429, extra | _retry_after(pause))
+            return json_answer(_rate_limit_body(request.url.path, pause), 429, extra | _retry_after(pause))
         case ServerError(status=status, body="html"):
             return Response(_PAGE % (status, status), status, _retry_after(fault.retry_after_seconds), "text/html")
         case ServerError(status=status, body="empty"):
@@ -126,6 +127,12 @@ def _refusal(fault: RateLimit | ServerError | ExpiredToken, request: Request) ->
     message = "The service is not able to answer now."
     body = aep_errors.service_body(fault.status, message, request_id=request_id)
     return json_answer(body, fault.status, extra | _retry_after(fault.retry_after_seconds))
+
+
+def _rate_limit_body(path: str, pause_s: float | None) -> Any:
+    if path.rstrip("/") == paths.PROFILE_ENTITIES:
+        return aep_errors.profile_rate_limit_body(None if pause_s is None else round(pause_s * 1000))
+    return aep_errors.TOO_MANY_REQUESTS.body()
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

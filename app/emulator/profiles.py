@@ -15,6 +15,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.aep import errors as aep_errors
 from app.aep import headers, models, paths, times
 from app.emulator import deeds
 from app.emulator.answers import Refusal, error_answer, json_answer
@@ -125,14 +126,9 @@ def profile_error_answer(exc: Exception, request_id: str) -> Response:
     message = msgspec.json.decode(answer.body)["title"]
     status = answer.status_code
     if isinstance(exc, QuotaExceeded):
-        wait_s = exc.retry_after_s or 1
-        shown = {
-            "message": message,
-            "cause": "Too many requests",
-            "retryAfterMs": str(math.ceil(wait_s * 1000)),
-            "statusCode": "429",
-        }
-        return json_answer([shown], 429, {headers.RETRY_AFTER: str(math.ceil(wait_s))})
+        wait_ms = math.ceil((exc.retry_after_s or 1) * 1000)
+        body = aep_errors.profile_rate_limit_body(wait_ms)
+        return json_answer(body, 429, {headers.RETRY_AFTER: str(math.ceil(wait_ms / 1000))})
     if status == 403:
         message = f"UPS-ACC-1000004: {message}"
     return json_answer({"message": message, "cause": "", "statusCode": str(status)}, status)
@@ -140,7 +136,9 @@ def profile_error_answer(exc: Exception, request_id: str) -> Response:
 
 def _check_class(name: str | None) -> None:
     if name == _EVENT_CLASS:
-        raise NotImplementedYet("Events of profiles are not read here", hint="They stand in no answer of this call.")
+        raise NotImplementedYet(
+            "Events of profiles are not read here", hint="Export them with additionalFields.eventList."
+        )
     if name != models.PROFILE_CLASS:
         raise InvalidRequest(f"schema.name must be {models.PROFILE_CLASS}", path=("schema.name",))
 

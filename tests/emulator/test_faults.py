@@ -41,6 +41,14 @@ async def test_a_rate_limit_hits_as_often_as_it_was_told_and_does_nothing(emulat
     assert (await emulator.call("POST", DEFINITIONS, json=body)).status_code == 200
 
 
+@pytest.mark.parity("profiles.rate_limit_is_an_array_of_texts", source="openapi")
+async def test_a_rate_limit_of_profile_reads_has_their_own_shape(emulator: Emulator) -> None:
+    await add(emulator, "rate_limit", fault={"retryAfterSeconds": 0.5})
+    (body,) = (await emulator.call("GET", "/data/core/ups/access/entities")).json()
+    assert sorted(body) == ["cause", "message", "retryAfterMs", "statusCode"]
+    assert (body["statusCode"], body["retryAfterMs"]) == ("429", "500")
+
+
 async def test_a_rate_limit_without_a_pause_has_no_retry_after(emulator: Emulator) -> None:
     await add(emulator, "rate_limit")
     refused = await emulator.call("GET", DEFINITIONS)
