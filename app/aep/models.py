@@ -20,6 +20,7 @@ PROFILE_CLASS: Final = "_xdm.context.profile"
 BULK_GET_MAX: Final = 100
 
 LifecycleState = Literal["draft", "published", "inactive"]
+ExpressionFormat = Literal["pql/text", "pql/json"]
 EvaluationMethod = Literal["batch", "continuous", "synchronous"]
 EVALUATION_METHODS: Final[tuple[EvaluationMethod, ...]] = ("batch", "continuous", "synchronous")
 
@@ -87,20 +88,14 @@ class Expression(AEPModel):
     """A rule. ``value`` is text in both formats: for ``pql/json`` it holds the tree serialised as JSON."""
 
     type: str = "PQL"
-    format: Literal["pql/text", "pql/json"] = "pql/text"
+    format: ExpressionFormat = "pql/text"
     value: Name = Field(max_length=1_000_000)
 
     @model_validator(mode="before")
     @classmethod
     def _tree_as_text(cls, data: Any) -> Any:
         """Take a JSON tree that came as an object, as the Flow Service sends it."""
-        if isinstance(data, Mapping) and data.get("format") == "pql/json" and isinstance(data.get("value"), Mapping):
-            try:
-                text = json.dumps(data["value"], separators=(",", ":"), ensure_ascii=False)
-            except RecursionError:
-                raise ValueError("must not be nested so deep") from None
-            return {**data, "value": text}
-        return data
+        return tree_as_text(data)
 
     @field_validator("type")
     @classmethod
@@ -232,14 +227,14 @@ class PreviewRequest(AEPModel):
     """Body of ``POST /preview``."""
 
     predicate_expression: Name = Field(max_length=1_000_000)
-    predicate_type: str = "pql/text"
+    predicate_type: ExpressionFormat = "pql/text"
     predicate_model: str = PROFILE_CLASS
     graph_type: Literal["pdg", "none"] = "none"
 
-    @field_validator("predicate_type")
+    @field_validator("predicate_type", mode="before")
     @classmethod
-    def _known_type(cls, value: str) -> str:
-        if value.lower() not in {"pql/text", "pql/json", "pql"}:
+    def _known_type(cls, value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in {"pql/text", "pql/json", "pql"}:
             raise ValueError("must be pql/text or pql/json")
         return "pql/json" if value.lower() == "pql/json" else "pql/text"
 
@@ -323,6 +318,28 @@ def _fault_text(fault: Mapping[str, Any]) -> str:
     reason = str(fault["msg"]).removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     return f"The field {field} is not valid: {reason}." if field else f"The body is not valid: {reason}."
+
+
+def tree_as_text(expression: Any) -> Any:
+    """Return an expression whose value is text: the service takes no other, though other services send the tree."""
+    if not isinstance(expression, Mapping) or expression.get("format") != "pql/json":
+        return expression
+    if not isinstance(expression.get("value"), Mapping):
+        return expression
+    try:
+        text = json.dumps(expression["value"], separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:
+        raise ValueError("must not be nested so deep") from None
+    return {**expression, "value": text}
+
+
+def with_text_expression(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a definition or audience with the value of its expression as text."""
+    try:
+        expression = tree_as_text(document.get("expression"))
+    except ValueError as problem:
+        raise InvalidRequest(f"The field expression.value {problem}.") from None
+    return document if expression is document.get("expression") else {**document, "expression": expression}
 
 
 def with_current_words(document: Any) -> Any:

@@ -23,8 +23,8 @@ from app.graphql.types.segment_definitions import (
     to_definition_connection,
     to_segment_definition,
 )
-from app.graphql.types.shared import Node, to_diagnostic
-from app.graphql.types.viewer import RuleReport, Viewer, to_viewer
+from app.graphql.types.shared import ExpressionFormat, Node, to_diagnostic
+from app.graphql.types.viewer import ConvertedPql, ConvertPqlInput, RuleReport, Viewer, to_viewer
 from app.services.paging import PageArgs
 from app.services.segment_definitions import DefinitionFilter, DefinitionOrder
 from app.store.audit_events import AuditEventFilter
@@ -140,15 +140,27 @@ class Query:
         )
         return to_connection(page, wanted)
 
-    @strawberry.field(description="Checks a rule in PQL text against this sandbox's own fields; nothing is sent.")
-    async def validate_pql(self, info: Info, expression: str) -> RuleReport:
+    @strawberry.field(description="Checks a rule against this sandbox's own fields; nothing is sent.")
+    async def validate_pql(
+        self, info: Info, expression: str, format: ExpressionFormat = ExpressionFormat.PQL_TEXT
+    ) -> RuleReport:
         """Check a rule."""
-        report = await info.context.services.rules.check(info.context.request, expression)
+        report = await info.context.services.rules.check(info.context.request, expression, format.value)
         return RuleReport(
             valid=report.valid,
             canonical=report.canonical,
             fields=list(report.fields),
             diagnostics=[to_diagnostic(one) for one in report.diagnostics],
+        )
+
+    @strawberry.field(description="Converts a rule between pql/text and pql/json; nothing is sent.")
+    async def convert_pql(self, info: Info, input: ConvertPqlInput) -> ConvertedPql:
+        """Convert a rule."""
+        converted = info.context.services.rules.convert(info.context.request, input.value, input.format.value)
+        return ConvertedPql(
+            format=ExpressionFormat(converted.format),
+            value=converted.value,
+            diagnostics=[to_diagnostic(one) for one in converted.diagnostics],
         )
 
 

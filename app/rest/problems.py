@@ -113,10 +113,7 @@ def _sentences(problem: GatewayError) -> list[str]:
     if not isinstance(problem, PublicError):
         return ["Something went wrong on our side. The log has the request id."]
     if isinstance(problem, PQLError):
-        return [
-            f"Line {one.line}, column {one.column}: {one.message}" + (f" {one.hint}" if one.hint else "")
-            for one in problem.diagnostics
-        ]
+        return [f"{one.where}: {one.message}" + (f" {one.hint}" if one.hint else "") for one in problem.diagnostics]
     return [f"{problem.detail} {problem.hint}" if problem.hint else problem.detail]
 
 

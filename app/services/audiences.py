@@ -11,7 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.aep.models import DEFINITION_MEMBERS, Expression, ExternalAudienceCreate, PlatformAudienceCreate
+from app.aep.models import (
+    DEFINITION_MEMBERS,
+    Expression,
+    ExternalAudienceCreate,
+    PlatformAudienceCreate,
+    with_text_expression,
+)
 from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
@@ -145,6 +151,7 @@ class AudienceService:
 
         Raises `InvalidRequest`, `PQLError`, `Forbidden`, `UpstreamRefused` or `UpstreamUnavailable`.
         """
+        document = with_text_expression(document)
 
         async def check() -> None:
             if is_external(document):
@@ -181,6 +188,7 @@ class AudienceService:
 
     async def replace(self, ctx: RequestContext, aep_id: str, document: dict[str, Any]) -> Written[Reply]:
         """Replace the editable part of an audience. Raises what `create` raises, and `NotFound`."""
+        document = with_text_expression(document)
 
         async def check() -> None:
             if isinstance(document.get("expression"), dict):

@@ -67,7 +67,7 @@ class EstimateService:
     async def _start(self, ctx: RequestContext, body: dict[str, Any], operation: str) -> Written[Estimate]:
         async def check() -> None:
             wanted = read_body(PreviewRequest, body)
-            rule = Expression(type="PQL", format="pql/text", value=wanted.predicate_expression)
+            rule = Expression(type="PQL", format=wanted.predicate_type, value=wanted.predicate_expression)
             await self._rules.require_valid(ctx, rule)
 
         async def store(_unit: WriteUnit, reply: Reply) -> Stored[Estimate]:

@@ -78,6 +78,7 @@ REQUIRED: dict[str, frozenset[Permission]] = {
     "get_access_control": frozenset(),
     "list_sandboxes": frozenset(),
     "list_audit_events": frozenset({P.VIEW_USER_ACTIVITY_LOG}),
+    "convert_pql": frozenset({P.VIEW_SEGMENTS}),
     "validate_pql": frozenset({P.VIEW_SEGMENTS}),
     "viewer": frozenset(),
 }

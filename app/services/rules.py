@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app import pql
@@ -21,7 +20,11 @@ from app.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class RuleDiagnostic:
-    """One remark about a rule. Lines and columns count from 1; ``start`` and ``end`` are offsets into the text."""
+    """One remark about a rule. Lines and columns count from 1; ``start`` and ``end`` are offsets into the text.
+
+    For a rule in pql/json they are places in its canonical text, and ``place`` is the place in the tree, such as
+    ``$.params[1].object``.
+    """
 
     severity: str
     code: str
@@ -31,6 +34,12 @@ class RuleDiagnostic:
     end: int
     line: int
     column: int
+    place: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The place in words that begin a sentence."""
+        return f"Line {self.line}, column {self.column}" if self.place is None else f"At {self.place}"
 
 
 class InvalidRule(PQLError):
@@ -47,6 +56,15 @@ class RuleReport:
     diagnostics: tuple[RuleDiagnostic, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ConvertedRule:
+    """A rule in ``format``. ``value`` is None when the rule could not be read."""
+
+    format: str
+    value: str | None
+    diagnostics: tuple[RuleDiagnostic, ...]
+
+
 class RuleService:
     """Checks rules against the union schema of the request's sandbox.
 
@@ -57,12 +75,14 @@ class RuleService:
         self._database = database
         self._schemas: dict[UUID, tuple[datetime, Schema]] = {}
 
-    async def check(self, ctx: RequestContext, text: str) -> RuleReport:
+    async def check(self, ctx: RequestContext, value: str, format_name: str = pql.TEXT) -> RuleReport:
         """Return everything there is to say about a rule; a faulty one is an answer, not an exception."""
         require(ctx, "validate_pql")
         schema = await self._schema(ctx)
+        text = value
         try:
-            query = pql.parse(text)
+            query = pql.parse_expression(format_name, value)
+            text = query.text
             checked = pql.check(query, schema)
         except PQLError as problem:
             return RuleReport(False, None, (), tuple(to_rule_diagnostic(text, one) for one in problem.diagnostics))
@@ -73,14 +93,31 @@ class RuleService:
             diagnostics=tuple(to_rule_diagnostic(text, one) for one in checked.diagnostics),
         )
 
+    def convert(self, ctx: RequestContext, value: str, format_name: str) -> ConvertedRule:
+        """Return a rule in the other format, without asking AEP; a faulty one is an answer, not an exception.
+
+        Only its form is looked at: fields need not exist, so that rules of other sandboxes can be converted too.
+        """
+        require(ctx, "convert_pql")
+        wanted = pql.other_format(format_name)
+        text = value
+        try:
+            query = pql.parse_expression(format_name, value)
+            text = query.text
+            converted = pql.write_expression(wanted, query)
+        except PQLError as problem:
+            return ConvertedRule(wanted, None, tuple(to_rule_diagnostic(text, one) for one in problem.diagnostics))
+        notes = query.origin.notes if query.origin is not None else ()
+        return ConvertedRule(wanted, converted, tuple(to_rule_diagnostic(text, one) for one in notes))
+
     async def require_valid(self, ctx: RequestContext, expression: Expression) -> None:
         """Raise `InvalidRule` unless the expression of a definition parses and fits the schema."""
         schema = await self._schema(ctx)
-        if expression.format == "pql/json":
-            return  # AEP checks it; the gateway reads PQL text only
         text = expression.value
         try:
-            pql.check(pql.parse(text), schema)
+            query = pql.parse_expression(expression.format, expression.value)
+            text = query.text
+            pql.check(query, schema)
         except PQLError as problem:
             diagnostics = [to_rule_diagnostic(text, one) for one in problem.diagnostics]
             raise InvalidRule(problem.detail, diagnostics, hint=problem.hint) from problem
@@ -92,17 +129,10 @@ class RuleService:
             return None
         held = self._schemas.get(ctx.sandbox.id)
         if held is None or held[0] != row.synced_at:
-            held = self._schemas[ctx.sandbox.id] = (row.synced_at, _schema_of(row.unions))
+            unions = row.unions
+            schema = XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION])
+            held = self._schemas[ctx.sandbox.id] = (row.synced_at, schema)
         return held[1]
-
-
-def _schema_of(unions: dict[str, Any]) -> Schema:
-    records = {
-        paths.class_name(document["meta:class"]): document
-        for document in unions.values()
-        if isinstance(document.get("meta:class"), str)
-    }
-    return XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION], records)
 
 
 def to_rule_diagnostic(text: str, diagnostic: Diagnostic) -> RuleDiagnostic:
@@ -117,4 +147,5 @@ def to_rule_diagnostic(text: str, diagnostic: Diagnostic) -> RuleDiagnostic:
         end=diagnostic.span.end,
         line=line,
         column=column,
+        place=diagnostic.place,
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from app.aep.models import SegmentDefinitionCreate, SegmentDefinitionPatch
+from app.aep.models import SegmentDefinitionCreate, SegmentDefinitionPatch, with_text_expression
 from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
@@ -198,6 +198,7 @@ class SegmentDefinitionService:
 
         Raises `InvalidRequest`, `PQLError`, `Forbidden`, `NameTaken`, `UpstreamRefused` or `UpstreamUnavailable`.
         """
+        document = with_text_expression(document)
 
         async def check() -> None:
             wanted = read_body(SegmentDefinitionCreate, document)
@@ -235,6 +236,7 @@ class SegmentDefinitionService:
         Raises what `create` raises, and `NotFound`.
         """
         current = await self._cached(ctx, aep_id)
+        patch = with_text_expression(patch)
 
         async def check() -> None:
             wanted = read_body(SegmentDefinitionPatch, patch)

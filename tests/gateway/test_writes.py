@@ -196,17 +196,3 @@ async def test_a_segment_job_passes_through_and_is_audited(stack: Stack) -> None
     assert job["metrics"]["segmentedProfileCounter"][made["aepId"]] > 0
     audit = await stack.graphql(AUDIT, {"filter": {"resourceId": job["id"]}})
     assert audit["data"]["auditEvents"]["nodes"][0]["actorName"] == "Luma Loader"
-
-
-async def test_a_rule_may_follow_a_relation_to_any_class_of_the_registry(stack: Stack) -> None:
-    query = """mutation($rule: String!) { estimateSegment(input: {expression: $rule}) {
-        estimate { state } userErrors { code message } } }"""
-    rule = (
-        "select E from xEvent, I from E.productListItems"
-        ' where I.SKU@{_xdm.context.product}._wwfovlab011.category = "Men"'
-    )
-    answer = (await stack.graphql(query, {"rule": rule}))["data"]["estimateSegment"]
-    assert answer["userErrors"] == []
-    assert answer["estimate"]["state"] in {"NEW", "RUNNING", "RESULT_READY"}
-    unknown = (await stack.graphql(query, {"rule": rule.replace("product}", "nothing}")}))["data"]["estimateSegment"]
-    assert unknown["userErrors"][0]["code"] == "INVALID_PQL"

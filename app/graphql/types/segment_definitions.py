@@ -14,6 +14,7 @@ from app.graphql.ids import to_global_id
 from app.graphql.types.audit_events import AuditEventConnection, to_connection
 from app.graphql.types.shared import CacheState, Node, OrderDirection, PageInfo, page_info, to_cache_state
 from app.services.paging import Page, PageArgs
+from app.services.rules import RuleReport
 from app.services.segment_definitions import (
     Attribution as AttributionValue,
 )
@@ -67,12 +68,15 @@ class Expression:
     @strawberry.field(description="The rule in canonical form; null when it cannot be read.")
     async def canonical(self, info: Info) -> str | None:
         """Format the rule."""
-        return (await info.context.services.rules.check(info.context.request, self.text)).canonical
+        return (await self._report(info)).canonical
+
+    async def _report(self, info: Info) -> RuleReport:
+        return await info.context.services.rules.check(info.context.request, self.text, self.format)
 
     @strawberry.field(description="The fields that the rule reads, as paths.")
     async def fields(self, info: Info) -> list[str]:
         """Name the fields."""
-        return list((await info.context.services.rules.check(info.context.request, self.text)).fields)
+        return list((await self._report(info)).fields)
 
 
 @strawberry.type(description="A rule that says which profiles belong to an audience.")

@@ -59,6 +59,14 @@ class DiagnosticSeverity(Enum):
     INFORMATION = "information"
 
 
+@strawberry.enum(description="How a rule is written.")
+class ExpressionFormat(Enum):
+    """The formats of a rule, by AEP's names."""
+
+    PQL_TEXT = "pql/text"
+    PQL_JSON = "pql/json"
+
+
 @strawberry.type(description="A piece of a rule's text. Lines and columns count from 1, offsets from 0.")
 class Span:
     """A place in a text."""
@@ -77,7 +85,8 @@ class Diagnostic:
     code: str = strawberry.field(description="Stable code in kebab case, such as unknown-field.")
     message: str = strawberry.field(description="What is wrong.")
     hint: str | None = strawberry.field(description="What to do about it.")
-    span: Span = strawberry.field(description="Where.")
+    span: Span = strawberry.field(description="Where; for a rule in pql/json, in its canonical text.")
+    place: str | None = strawberry.field(description="Where in the tree of a rule in pql/json: $.params[1].object.")
 
 
 def to_diagnostic(found: RuleDiagnostic) -> Diagnostic:
@@ -88,6 +97,7 @@ def to_diagnostic(found: RuleDiagnostic) -> Diagnostic:
         message=found.message,
         hint=found.hint,
         span=_span(found),
+        place=found.place,
     )
 
 
