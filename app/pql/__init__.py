@@ -12,13 +12,21 @@
     times, regex         what periods and patterns mean, in one place for all evaluators
     layout, sql          where fields live in tables; checked tree to a statement
     reference            checked tree and one profile to true or false: slow, obvious, the judge
-    fields               which fields a rule reads
+    fields               which fields and segments a rule reads
+    canonical            one form and one hash for all spellings of a rule
+    explain              a rule in plain English
+    difference           what changed between two rules
+    eligibility          whether a rule may be evaluated as events stream in, or on the edge
 
 Nothing here does I/O or reads a clock: the instant of evaluation is always an argument.
 """
 
 from app.pql.ast import Query
+from app.pql.canonical import Canonical, canonical
 from app.pql.checker import Checked, check
+from app.pql.difference import Change, Clause, Difference, difference
+from app.pql.eligibility import Eligibility, Reason, ReferencedSegment, classify
+from app.pql.explain import explain
 from app.pql.expressions import JSON, TEXT, Format, other_format, parse_expression, write_expression
 from app.pql.fields import fields_used, segments_used
 from app.pql.json_reader import parse_json
@@ -30,11 +38,22 @@ from app.pql.sql import CompiledQuery, to_sql
 __all__ = [
     "JSON",
     "TEXT",
+    "Canonical",
+    "Change",
     "Checked",
+    "Clause",
     "CompiledQuery",
+    "Difference",
+    "Eligibility",
     "Format",
     "Query",
+    "Reason",
+    "ReferencedSegment",
+    "canonical",
     "check",
+    "classify",
+    "difference",
+    "explain",
     "fields_used",
     "format_query",
     "other_format",

@@ -133,7 +133,7 @@ class Parser:
             if sum(other.value == name.value for other in names) > 1:
                 self._fail("duplicate-name", f"The parameter `{name.value}` is named twice.", name.span)
         body = self._expression()
-        return ast.Lambda(tuple(name.value for name in names), body, span=opening.span.to(body.span))
+        return ast.Lambda(tuple(name.value for name in names), body, span=self._since(opening.span.start))
 
     def _let(self) -> ast.Let:
         start = self._advance()
@@ -145,7 +145,7 @@ class Parser:
             self._unexpected("`in`, which ends the value of `let`", hint)
         self._advance()
         body = self._expression()
-        return ast.Let(name.value, value, body, span=start.span.to(body.span))
+        return ast.Let(name.value, value, body, span=self._since(start.span.start))
 
     # Logic
 
@@ -156,6 +156,7 @@ class Parser:
         return self._logical("and", self._not)
 
     def _logical(self, operator: ast.LogicalOperator, operand: Callable[[], Expr]) -> Expr:
+        start = self._token.span.start
         first = operand()
         if self._token.word != operator:
             return first
@@ -163,7 +164,7 @@ class Parser:
         while self._token.word == operator:
             self._advance()
             operands.extend(_same_kind(operator, operand()))
-        return ast.Logical(operator, tuple(operands), span=first.span.to(operands[-1].span))
+        return ast.Logical(operator, tuple(operands), span=self._since(start))
 
     def _not(self) -> Expr:
         token = self._token
@@ -172,7 +173,7 @@ class Parser:
             self._advance()
             operand = self._not()
             self._depth = start
-            return ast.Not(operand, span=token.span.to(operand.span))
+            return ast.Not(operand, span=self._since(token.span.start))
         if token.word == "select" and self._binding_ahead(1):
             return self._select()
         if token.word in _QUANTIFIERS and self._binding_ahead(1):
@@ -182,18 +183,19 @@ class Parser:
         return self._relation()
 
     def _relation(self) -> Expr:
+        start = self._token.span.start
         left = self._arithmetic()
         token = self._token
         operator = token.kind if token.kind in _COMPARATORS else _WORD_COMPARATORS.get(token.word)
         if token.word == "occurs":
             self._advance()
             test = self._time_test()
-            result: Expr = ast.Occurs(left, test, span=left.span.to(test.span))
+            result: Expr = ast.Occurs(left, test, span=self._since(start))
         elif operator is not None:
             self._advance()
             right = self._arithmetic()
             kind = cast("ast.ComparisonOperator", operator)
-            result = ast.Comparison(kind, left, right, span=left.span.to(right.span))
+            result = ast.Comparison(kind, left, right, span=self._since(start))
         else:
             return left
         after = self._token
@@ -205,13 +207,14 @@ class Parser:
     # Arithmetic
 
     def _arithmetic(self, level: int = 1) -> Expr:
+        start = self._token.span.start
         left = self._unary()
         while (operator := self._token.kind) in _ARITHMETIC_LEVELS and _ARITHMETIC_LEVELS[operator] >= level:
             self._advance()
             right = self._arithmetic(_ARITHMETIC_LEVELS[operator] + 1)
             self._left_nested += 1
             kind = cast("ast.ArithmeticOperator", operator)
-            left = ast.Arithmetic(kind, left, right, span=left.span.to(right.span))
+            left = ast.Arithmetic(kind, left, right, span=self._since(start))
         return left
 
     def _unary(self) -> Expr:
@@ -224,7 +227,7 @@ class Parser:
             return self._integer(minus)
         operand = self._unary()
         self._depth = start
-        span = minus.span.to(operand.span)
+        span = self._since(minus.span.start)
         match operand:
             case ast.IntegerLiteral(value):
                 return ast.IntegerLiteral(self._in_range(-value, span), span=span)
@@ -235,38 +238,39 @@ class Parser:
     # Postfix
 
     def _postfix(self) -> Expr:
+        start = self._token.span.start
         result = self._primary()
         while True:
             kind = self._token.kind
             if kind == ".":
                 self._advance()
-                result = self._member(result)
+                result = self._member(result, start)
             elif kind == "[":
-                result = self._bracket(result)
+                result = self._bracket(result, start)
             else:
                 break
         return result
 
-    def _member(self, base: Expr) -> Expr:
+    def _member(self, base: Expr, start: int) -> Expr:
         name = self._name("the name of a field or method")
         relation = self._relation_class()
         if self._token.kind == "(" and relation is None:
-            return self._method(base, name)
+            return self._method(base, name, start)
         span = name.span if relation is None else name.span.to(relation.span)
         step = ast.Step(name.value, relation.value if relation else None, span=span)
         if isinstance(base, ast.Path):
-            return ast.Path(base.base, (*base.steps, step), span=base.span.to(span))
-        return ast.Path(base, (step,), span=base.span.to(span))
+            return ast.Path(base.base, (*base.steps, step), span=Span(start, span.end))
+        return ast.Path(base, (step,), span=Span(start, span.end))
 
-    def _method(self, base: Expr, name: Token) -> Expr:
+    def _method(self, base: Expr, name: Token, start: int) -> Expr:
         arguments, closing = self._arguments()
         self._left_nested += 1
-        span = base.span.to(closing.span)
+        span = Span(start, closing.span.end)
         if name.value == "filter" and len(arguments) == 1 and not isinstance(arguments[0], ast.Lambda):
             return ast.Filter(base, arguments[0], span=span)
         return ast.MethodCall(base, name.value, arguments, name_span=name.span, span=span)
 
-    def _bracket(self, base: Expr) -> Expr:
+    def _bracket(self, base: Expr, start: int) -> Expr:
         self._advance()
         self._left_nested += 1
         if self._token.kind == "*":
@@ -278,7 +282,7 @@ class Parser:
             hint = "Use `.head()` for the first item, after `.topN(...)` for a given order."
             self._fail("positional-access", "An array has no access by position.", condition.span, hint)
         closing = self._expect("]")
-        return ast.Filter(base, condition, span=base.span.to(closing.span))
+        return ast.Filter(base, condition, span=Span(start, closing.span.end))
 
     def _arguments(self) -> tuple[tuple[Expr, ...], Token]:
         self._expect("(")
@@ -390,7 +394,7 @@ class Parser:
             levels += 1
         base = ast.Up(levels, span=first.span.to(last.span))
         plain_name = self._token.kind in _NAME_KINDS and self._token.word not in OPERATOR_WORDS
-        return self._member(base) if plain_name else base
+        return self._member(base, first.span.start) if plain_name else base
 
     def _parenthesised(self) -> Expr:
         self._advance()
@@ -452,17 +456,17 @@ class Parser:
             self._advance()
             where = self._or()
         self._depth = start
-        return ast.Binding(name.value, source, where, span=name.span.to((where or source).span))
+        return ast.Binding(name.value, source, where, span=self._since(name.span.start))
 
     def _select(self) -> ast.Select:
         start = self._advance()
         bindings = self._bindings()
-        return ast.Select(bindings, span=start.span.to(bindings[-1].span))
+        return ast.Select(bindings, span=self._since(start.span.start))
 
     def _quantified(self) -> Expr:
         start = self._advance()
         bindings = self._bindings()
-        span = start.span.to(bindings[-1].span)
+        span = self._since(start.span.start)
         match start.word:
             case "none":
                 return ast.Not(ast.Quantified("exists", bindings, span=span), span=span)
@@ -492,7 +496,7 @@ class Parser:
     def _over(self, function: Literal["sum", "average", "min", "max"], start: Token, value: Expr) -> Expr:
         self._advance()
         bindings = self._bindings()
-        return ast.Comprehension(function, value, bindings, span=start.span.to(bindings[-1].span))
+        return ast.Comprehension(function, value, bindings, span=self._since(start.span.start))
 
     # Time
 
@@ -681,6 +685,10 @@ class Parser:
             self._index += 1
             self._token = self._tokens[self._index]
         return token
+
+    def _since(self, start: int) -> Span:
+        """Return the span from an offset to the end of the last token taken, its closing parentheses included."""
+        return Span(start, self._tokens[self._index - 1].span.end)
 
     def _take(self, kind: str) -> Token | None:
         return self._advance() if self._token.kind == kind else None
