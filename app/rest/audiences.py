@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.aep import paging, paths
-from app.aep.filters import parse_properties
+from app.aep.filters import PropertyFilter, parse_properties
+from app.aep.models import PROFILE_CLASS
 from app.context import RequestContext
 from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer
 from app.rest.segment_definitions import bulk_answer, read_bulk_ids
@@ -18,8 +22,11 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
         query = request.query_params
-        page = paging.parse_p2(query, sortable={"updateTime"}, default_limit=20)
-        filters = {one.path: one.value for one in parse_properties(query.getlist("property"))}
+        properties = parse_properties(query.getlist("property"))
+        if not _is_cached(query, properties):
+            return relay_answer(await audiences.list_upstream(ctx, query_of(request)))
+        page = paging.parse_p2(query, sortable={"updateTime"})
+        filters = {one.path: one.value for one in properties}
         rows, total = await audiences.offset_page(
             ctx,
             offset=page.offset,
@@ -67,3 +74,15 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
     routes.add("PATCH", one, update)
     routes.add("PUT", one, replace)
     routes.add("DELETE", one, delete)
+
+
+def _is_cached(query: QueryParams, properties: Sequence[PropertyFilter]) -> bool:
+    """Tell whether the cache can answer a list: it knows one order, no metrics, and no filter inside of arrays."""
+    paths_filtered = [one.path for one in properties]
+    return (
+        query.get("sort", "updateTime:desc") == "updateTime:desc"
+        and not paging.boolean(query, "withMetrics")
+        and query.get("entityType", PROFILE_CLASS) == PROFILE_CLASS
+        and len(set(paths_filtered)) == len(paths_filtered)
+        and not any("~" in one for one in paths_filtered)
+    )

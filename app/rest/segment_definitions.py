@@ -10,7 +10,7 @@ from app.aep import headers as aep_headers
 from app.aep import models, paging, paths
 from app.context import RequestContext
 from app.errors import InvalidRequest, UpstreamRefused
-from app.rest.plumbing import Routes, json_answer, read_json, read_object
+from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer
 from app.services.segment_definitions import DefinitionOrderField, SegmentDefinitionService
 
 SORTABLE = frozenset(field.value for field in DefinitionOrderField)
@@ -20,6 +20,8 @@ def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionServic
     """Add the seven calls."""
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
+        if not _is_cached(request.query_params):
+            return relay_answer(await definitions.list_upstream(ctx, query_of(request)))
         page = paging.parse_p1(request.query_params, sortable=SORTABLE)
         rows, total = await definitions.offset_page(
             ctx,
@@ -90,12 +92,16 @@ def bulk_answer(request: Request, ids: list[str], found: dict[str, dict[str, obj
     return json_answer(models.bulk_body(ids, found, missing), 207)
 
 
+def _is_cached(query: paging.Query) -> bool:
+    """Tell whether the cache can answer a list: it filters by one evaluation method that is on, or by none."""
+    asked = [paging.boolean(query, _filter(method)) for method in models.EVALUATION_METHODS]
+    return False not in asked and asked.count(True) <= 1
+
+
 def _evaluation(query: paging.Query) -> str | None:
-    """Return the evaluation method that the query asks for. A filter for ``false`` is not served."""
-    for method in models.EVALUATION_METHODS:
-        wanted = paging.boolean(query, f"evaluationInfo.{method}.enabled")
-        if wanted:
-            return method
-        if wanted is False:
-            raise InvalidRequest(f"evaluationInfo.{method}.enabled can only be filtered for true.")
-    return None
+    """Return the evaluation method that the query asks for."""
+    return next((one for one in models.EVALUATION_METHODS if paging.boolean(query, _filter(one))), None)
+
+
+def _filter(method: str) -> str:
+    return f"evaluationInfo.{method}.enabled"

@@ -103,6 +103,12 @@ class AudienceService:
             )
         return rows, total
 
+    async def list_upstream(self, ctx: RequestContext, params: tuple[tuple[str, str], ...]) -> Reply:
+        """Return a page as AEP answers it now, for questions that the cache cannot answer."""
+        call = upstream.query_audiences(params)
+        require(ctx, call.operation)
+        return await self._client.read(target_of(ctx), call)
+
     async def get(
         self,
         ctx: RequestContext,

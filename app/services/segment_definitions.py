@@ -141,6 +141,12 @@ class SegmentDefinitionService:
             total = await unit.segment_definitions.count(ctx.sandbox.id, evaluation=evaluation)
         return rows, total
 
+    async def list_upstream(self, ctx: RequestContext, params: tuple[tuple[str, str], ...]) -> Reply:
+        """Return a page as AEP answers it now, for questions that the cache cannot answer."""
+        call = upstream.query_segment_definitions(params)
+        require(ctx, call.operation)
+        return await self._client.read(target_of(ctx), call)
+
     async def get(
         self,
         ctx: RequestContext,

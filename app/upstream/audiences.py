@@ -28,6 +28,11 @@ async def list_audiences(client: AEPClient, target: Target) -> AsyncIterator[lis
         start = str(following)
 
 
+def query_audiences(params: tuple[tuple[str, str], ...]) -> Call:
+    """Describe a page of audiences, with AEP's own query."""
+    return Call("list_audiences", "GET", paths.AUDIENCES, params)
+
+
 async def get_audience(client: AEPClient, target: Target, aep_id: str) -> dict[str, Any]:
     """Return one audience as AEP has it now."""
     return dict((await client.read(target, Call("get_audience", "GET", _path(aep_id)))).body)

@@ -28,6 +28,11 @@ async def list_segment_definitions(client: AEPClient, target: Target) -> AsyncIt
         page += 1
 
 
+def query_segment_definitions(params: tuple[tuple[str, str], ...]) -> Call:
+    """Describe a page of definitions, with AEP's own query."""
+    return Call("list_segment_definitions", "GET", paths.SEGMENT_DEFINITIONS, params)
+
+
 async def get_segment_definition(client: AEPClient, target: Target, aep_id: str) -> dict[str, Any]:
     """Return one definition as AEP has it now."""
     reply = await client.read(target, Call("get_segment_definition", "GET", _path(aep_id)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.contract.services import UPS, Service
+from tests.contract.services import UPS, Service, unique
 
 VERSION = {"x-ups-search-version": "1.0"}
 FOUNDATION = "/data/foundation"
@@ -87,3 +89,56 @@ async def test_the_audit_log_is_hal(service: Service) -> None:
     event = body["_embedded"]["events"][0]
     assert event["status"] in {"Allow", "Deny"}
     assert event["timestamp"].endswith("+0000")
+
+
+EXTERNAL = "/data/core/ais/external-audience"
+NO_STORAGE = "an upload reads a file of a storage that the organization has connected"
+
+
+@pytest.fixture
+async def upload(service: Service) -> str:
+    """The id of a new external audience."""
+    service.not_at("adobe", because=NO_STORAGE)
+    body = {
+        "name": unique("upload"),
+        "description": "a list of customers",
+        "fields": [{"name": "email", "type": "string", "identityNs": "Email"}],
+        "sourceSpec": {
+            "params": {"path": "list.csv", "type": "file", "sourceType": "Cloud Storage", "baseConnectionId": "c"}
+        },
+        "ttlInDays": "30",
+        "audienceType": "people",
+        "originName": "CUSTOM_UPLOAD",
+    }
+    answer = await service.call("POST", f"{EXTERNAL}/", json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["operationDetails"]["name"] == body["name"]
+    path = f"{EXTERNAL}/operations/{answer.json()['operationId']}"
+    async with asyncio.timeout(20):
+        while True:
+            operation = (await service.call("GET", path)).json()
+            if operation["status"] != "PROCESSING":
+                break
+            await asyncio.sleep(0.05)
+    assert operation["status"] == "SUCCESS", operation
+    return str(operation["audienceId"])
+
+
+@pytest.mark.parity("paging.p8_runs_are_counted", source="documents")
+async def test_the_runs_of_an_upload_are_counted(service: Service, upload: str) -> None:
+    answer = await service.call("GET", f"{EXTERNAL}/{upload}/runs", params={"limit": "1"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert set(body) >= {"runs", "_page"}
+    assert body["_page"]["limit"] == 1
+    assert body["_page"]["count"] == len(body["runs"]) <= 1
+    assert body["_page"]["totalCount"] >= body["_page"]["count"]
+
+
+@pytest.mark.parity("external_audiences.create_is_202_with_an_operation", source="documents")
+async def test_an_upload_becomes_an_audience(service: Service, upload: str) -> None:
+    audience = await service.call("GET", f"{UPS}/audiences/{upload}")
+    assert (audience.status_code, audience.json()["type"]) == (200, "ExternalSegment")
+    deleted = await service.call("DELETE", f"{EXTERNAL}/{upload}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert (await service.call("DELETE", f"{EXTERNAL}/{upload}")).status_code == 404

@@ -133,3 +133,32 @@ async def test_pages_of_audiences_end_without_a_next(service: Service) -> None:
         params["start"] = body["_page"]["next"]
     assert len(seen) == len(set(seen)) == body["_page"]["totalCount"]
     assert len(seen) >= 3
+
+
+@pytest.mark.parity("audiences.list_sorts_by_attributes", source="documents")
+@pytest.mark.parametrize("sort", ["updateTime:asc", "updateTime:desc"])
+async def test_audiences_come_in_the_order_that_was_asked_for(service: Service, sort: str) -> None:
+    for _ in range(2):
+        await created(service, external())
+    params = {"sort": sort, "limit": "100"}
+    found = [one["updateTime"] for one in (await service.call("GET", AUDIENCES, params=params)).json()["children"]]
+    assert found == sorted(found, reverse=sort.endswith("desc"))
+    assert len(found) >= 2
+
+
+@pytest.mark.parity("audiences.several_property_filters_must_all_hold", source="documents")
+async def test_several_filters_must_all_hold(service: Service) -> None:
+    made = await created(service, external())
+    wanted = [("property", f"audienceId=={made['audienceId']}"), ("property", "type==ExternalSegment")]
+    found = (await service.call("GET", AUDIENCES, params=wanted)).json()["children"]
+    assert [one["id"] for one in found] == [made["id"]]
+    none = [*wanted, ("property", "type==SegmentDefinition")]
+    assert (await service.call("GET", AUDIENCES, params=none)).json()["children"] == []
+
+
+@pytest.mark.parity("audiences.list_with_metrics", source="documents")
+async def test_a_list_can_be_asked_for_with_metrics(service: Service) -> None:
+    made = await created(service, external())
+    params = {"withMetrics": "true", "property": f"audienceId=={made['audienceId']}"}
+    answer = await service.call("GET", AUDIENCES, params=params)
+    assert [one["id"] for one in answer.json()["children"]] == [made["id"]]

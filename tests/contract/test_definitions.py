@@ -143,6 +143,15 @@ async def test_a_filter_may_be_written_as_python_writes_true(service: Service) -
     assert made["id"] not in [one["id"] for one in listed["segments"]]
 
 
+@pytest.mark.parity("segment_definitions.filter_for_a_method_that_is_off", source="documents")
+async def test_definitions_can_be_filtered_by_a_method_that_is_off(service: Service) -> None:
+    made = await service.definition()
+    for value, is_found in (("false", True), ("true", False)):
+        params = {"evaluationInfo.synchronous.enabled": value, "sort": "creationTime:desc"}
+        listed = (await service.call("GET", DEFINITIONS, params=params)).json()["segments"]
+        assert (made["id"] in [one["id"] for one in listed]) is is_found
+
+
 @pytest.mark.parity("bulk_get.answer_is_an_object_by_id", source="documents")
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
 async def test_a_bulk_get_is_keyed_by_id_and_tells_what_is_missing(service: Service, content_type: str) -> None:

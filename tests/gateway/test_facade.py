@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tests.gateway.test_writes import RULE, body, unique
 UPS = "/data/core/ups"
 DEFINITIONS = f"{UPS}/segment/definitions"
 AUDIENCES = f"{UPS}/audiences"
+POLICIES = f"{UPS}/config/mergePolicies"
+EXTERNAL = "/data/core/ais/external-audience"
 
 # POSTs that change nothing: they are reads with a body.
 READS_BY_POST = {
@@ -36,6 +39,14 @@ READS_BY_POST = {
 NOT_FOR_CLIENTS_OF_A_PROXY = {("GET", "/data/foundation/audit/export/files/{}")}
 # What the sync worker reads in the background, whatever a test does.
 READ_BY_SYNC = {"list_segment_definitions", "list_audiences", "get_schema_union", "list_sandboxes"}
+
+
+POLICY = {
+    "name": "A policy",
+    "schema": {"name": "_xdm.context.profile"},
+    "identityGraph": {"type": "pdg"},
+    "attributeMerge": {"type": "timestampOrdered"},
+}
 
 
 def facade_routes(stack: Stack) -> set[tuple[str, str]]:
@@ -62,6 +73,12 @@ def bodies(rule: str = RULE) -> dict[tuple[str, str], Any]:
         ("POST", DEFINITIONS): definition,
         ("POST", AUDIENCES): {**body(unique("Facade audience"), rule), "type": "SegmentDefinition"},
         ("PATCH", AUDIENCES + "/{id}"): [{"op": "add", "path": "/description", "value": "changed"}],
+        ("PUT", AUDIENCES + "/{id}"): {**body(unique("Facade audience"), rule), "type": "SegmentDefinition"},
+        ("PATCH", POLICIES + "/{id}"): [{"op": "add", "path": "/name", "value": "changed"}],
+        ("PUT", POLICIES + "/{id}"): POLICY,
+        ("PATCH", EXTERNAL + "/{id}"): {"description": "changed"},
+        ("POST", EXTERNAL + "/{id}/runs"): {"dataFilterStartTime": 1_764_547_200},
+        ("POST", EXTERNAL + "/{id}/run"): {"dataFilterStartTime": 1_764_547_200},
         ("POST", f"{UPS}/preview"): {"predicateExpression": rule},
         ("PATCH", f"{UPS}/config/schedules/{{id}}"): [{"op": "add", "path": "/state", "value": "active"}],
     }
@@ -132,6 +149,67 @@ async def test_every_read_of_the_facade_is_refused_to_a_caller_without_permissio
         "/access-control/acl/effective-policies",
     }
     assert await _upstream_operations(stack) <= READ_BY_SYNC
+
+
+@pytest.fixture
+async def theirs(stack: Stack) -> AsyncIterator[dict[str, str]]:
+    """An object of each kind in Luma's production sandbox: its id by the path of its collection."""
+    headers = await stack.headers_with(*Permission)
+
+    async def post(path: str, wanted: Any) -> dict[str, Any]:
+        reply = await stack.http.post(path, json=wanted, headers=headers)
+        assert reply.is_success, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    aep_id = (await post(DEFINITIONS, body(unique("Theirs"))))["id"]
+    schedule = {"name": unique("theirs"), "type": "batch_segmentation", "properties": {"segments": ["*"]}}
+    policy = POLICY | {"name": unique("theirs")}
+    export = {"destination": {"datasetId": "692d1f0a97f8e31b639fb14d"}, "schema": {"name": "_xdm.context.profile"}}
+    external = {
+        "audienceId": unique("theirs"),
+        "name": unique("theirs"),
+        "namespace": "theirs",
+        "type": "ExternalSegment",
+    }
+    preview = await post(f"{UPS}/preview", {"predicateExpression": RULE})
+    made = {
+        DEFINITIONS: aep_id,
+        AUDIENCES: aep_id,
+        f"{UPS}/segment/jobs": (await post(f"{UPS}/segment/jobs", [{"segmentId": aep_id}]))["id"],
+        f"{UPS}/export/jobs": str((await post(f"{UPS}/export/jobs", export))["id"]),
+        f"{UPS}/config/schedules": (await post(f"{UPS}/config/schedules", schedule))["id"],
+        f"{UPS}/config/mergePolicies": (await post(f"{UPS}/config/mergePolicies", policy))["id"],
+        f"{UPS}/preview": preview["previewId"],
+        f"{UPS}/estimate": preview["previewId"],
+        EXTERNAL: (await post(AUDIENCES, external))["id"],
+    }
+    yield made
+    # The emulator is shared, and a sandbox has few schedules and merge policies.
+    for collection in (f"{UPS}/config/schedules", f"{UPS}/config/mergePolicies"):
+        await stack.http.delete(f"{collection}/{made[collection]}", headers=headers)
+
+
+@pytest.mark.parametrize(("slug", "sandbox"), [("solstice", "prod"), ("luma", "dev")])
+async def test_nothing_of_another_organization_or_sandbox_can_be_reached_by_its_id(
+    stack: Stack, theirs: dict[str, str], slug: str, sandbox: str
+) -> None:
+    headers = await stack.headers_with(*Permission, slug=slug) | {"x-sandbox-name": sandbox}
+    given = bodies('person.gender = "female"')  # a rule that every organization's fields allow
+    tried, reached = set(), []
+    for method, path in sorted(facade_routes(stack)):
+        collection = next((one for one in theirs if path.startswith(one + "/{id}")), None)
+        if collection is not None:
+            tried.add(collection)
+            reply = await _send(stack, method, path, theirs[collection], given, headers)
+            if reply.status_code != 404:
+                reached.append((method, path, reply.status_code, reply.text[:200]))
+    assert tried == set(theirs)
+    assert reached == []
+    for collection, identifier in theirs.items():
+        if collection != EXTERNAL:
+            kept = await stack.upstream("GET", f"{collection}/{identifier}")
+            assert kept.status_code == 200, collection
 
 
 async def test_an_audience_with_a_rule_is_a_definition_of_its_author_at_once(stack: Stack) -> None:
