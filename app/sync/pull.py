@@ -110,6 +110,7 @@ class SandboxPuller:
                     await unit.segment_definitions.put(sandbox_id, document, author=None, now=began)
             gone = await unit.segment_definitions.remove_absent(sandbox_id, list(found), seen_before=began)
             await unit.sync_states.succeeded(sandbox_id, Cached.SEGMENT_DEFINITIONS, at=began, objects=len(found))
+        await self._sweep(target.tenant_id, sandbox_id, list(found), began)
         if gone:
             log.info("sync.definitions_gone", count=len(gone))
         return len(found)
@@ -127,7 +128,17 @@ class SandboxPuller:
                     await unit.audiences.put(sandbox_id, document, now=began)
             await unit.audiences.remove_absent(sandbox_id, list(found), seen_before=began)
             await unit.sync_states.succeeded(sandbox_id, Cached.AUDIENCES, at=began, objects=len(found))
+        await self._sweep(target.tenant_id, sandbox_id, list(found), began)
         return len(found)
+
+    async def _sweep(self, tenant_id: UUID, sandbox_id: UUID, listed: list[str], began: datetime) -> None:
+        """Remove what was deleted through the gateway while a listing that still had it was being written."""
+        async with self._database.write(tenant_id) as unit:
+            for aep_id in await unit.audit_events.deleted(listed, since=began):
+                await unit.audiences.remove(sandbox_id, aep_id)
+                definition = await unit.segment_definitions.by_aep_id(sandbox_id, aep_id)
+                if definition is not None:
+                    await unit.segment_definitions.remove(definition)
 
 
 async def _collect(pages: AsyncIterator[list[Document]]) -> dict[str, Document]:
