@@ -11,9 +11,8 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from pyroaring import BitMap
 
@@ -27,7 +26,6 @@ from app.evaluation.sampling import Interval
 from app.evaluation.selection import Counts, Member, NamespaceCount, Result
 from app.pql import Checked
 
-UTC_ZONE = "UTC"
 _REMEMBERED = 8
 
 T = TypeVar("T")
@@ -67,11 +65,11 @@ class Engine:
     `EvaluationTimedOut` and `EvaluationTooLarge`, and `PQLError` for a rule that this data set cannot evaluate.
     """
 
-    def __init__(self, dataset: Dataset, *, stored: SegmentMembers | None = None, zone: str = UTC_ZONE) -> None:
+    def __init__(self, dataset: Dataset, *, stored: SegmentMembers | None = None, zone: tzinfo = UTC) -> None:
         self._dataset = dataset
         self._layout = SampleLayout(dataset.namespace)
         self._stored = stored or nobody
-        self._zone = ZoneInfo(zone)
+        self._zone = zone
         self._pages: OrderedDict[tuple[str, datetime], BitMap] = OrderedDict()
 
     @property

@@ -38,23 +38,28 @@ _COMPARISONS: Final[dict[type[exp.Expr], Callable[[Any, Any], bool]]] = {
 }
 
 
+Parameters = Sequence[object]
+
+
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Plan:
     """A statement that gives profile numbers, some perhaps more than once, and the values of its placeholders."""
 
-    sql: str
+    select: exp.Select
     parameters: tuple[object, ...] = ()
 
+    @property
+    def sql(self) -> str:
+        """The statement as text."""
+        return self.select.sql(dialect="duckdb")
 
-def selection(query: CompiledQuery) -> Selection:
+
+def plan(query: CompiledQuery) -> Plan:
     """Return a compiled rule as a fast statement."""
     select = query.select.copy()
     for one in _PASSES:
         select = one(select, query.parameters)
-    return Selection(select.sql(dialect="duckdb"), query.parameters)
-
-
-Parameters = Sequence[object]
+    return Plan(select, query.parameters)
 
 
 def one_id(select: exp.Select, _: Parameters) -> exp.Select:
@@ -142,7 +147,7 @@ def _event_of_items(scope: exp.Select, join: exp.Join) -> exp.Table | None:
     """Return the table of events that a join of items leads from, when the items hold all that is read of it."""
     if not isinstance(join.this, exp.Table) or join.this.name != model.ITEMS.table or join.side:
         return None
-    equals = [one for one in _conjuncts(join.args["on"]) if isinstance(one, exp.EQ)]
+    equals = [one for one in conjuncts(join.args["on"]) if isinstance(one, exp.EQ)]
     pairs = {one.this.name: one.expression.table for one in equals if isinstance(one.expression, exp.Column)}
     tied_to = {pairs.get(model.PROFILE_KEY), pairs.get(model.EVENT_KEY)}
     for table in _tables(scope):
@@ -154,7 +159,7 @@ def _event_of_items(scope: exp.Select, join: exp.Join) -> exp.Table | None:
 
 def _drop_event(scope: exp.Select, join: exp.Join, event: exp.Table) -> None:
     items = join.this
-    own = {(one.this.name, one.expression.name) for one in _conjuncts(join.args["on"]) if isinstance(one, exp.EQ)}
+    own = {(one.this.name, one.expression.name) for one in conjuncts(join.args["on"]) if isinstance(one, exp.EQ)}
     if own != {(name, name) for name in (model.PROFILE_KEY, model.EVENT_KEY)}:
         return
     for column in list(scope.find_all(exp.Column)):
@@ -204,7 +209,7 @@ def _aggregate(test: exp.Expr) -> tuple[exp.Select, Owner, exp.Expr] | None:
         return None
     inside = {one.alias for one in query.find_all(exp.TableAlias)} | {one.alias for one in query.find_all(exp.Table)}
     outside = [one for one in query.find_all(exp.Column) if one.table not in inside]
-    ties = [one for one in _conjuncts(where.this) if isinstance(one, exp.EQ) and one.expression in outside]
+    ties = [one for one in conjuncts(where.this) if isinstance(one, exp.EQ) and one.expression in outside]
     if len(outside) != 1 or len(ties) != 1 or not isinstance(ties[0].this, exp.Column):
         return None
     own, owner = ties[0].this, ties[0].expression
@@ -215,9 +220,7 @@ def _aggregate(test: exp.Expr) -> tuple[exp.Select, Owner, exp.Expr] | None:
 def _by_owner(inner: exp.Select, owner: Owner, having: exp.Expr) -> exp.Select:
     query = inner.copy()
     where = query.args["where"]
-    kept = [
-        one.copy() for one in _conjuncts(where.this) if not (isinstance(one, exp.EQ) and one.expression == owner[0])
-    ]
+    kept = [one.copy() for one in conjuncts(where.this) if not (isinstance(one, exp.EQ) and one.expression == owner[0])]
     query.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
     query.set("expressions", [owner[1].copy()])
     return query.group_by(owner[1].copy(), copy=False).having(having, copy=False)
@@ -241,11 +244,12 @@ def rooted(select: exp.Select, _: Parameters) -> exp.Select:
     return select
 
 
-def _conjuncts(test: exp.Expr) -> Iterator[exp.Expr]:
+def conjuncts(test: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the tests that AND joins."""
     test = test.unnest()
     if isinstance(test, exp.And):
-        yield from _conjuncts(test.this)
-        yield from _conjuncts(test.expression)
+        yield from conjuncts(test.this)
+        yield from conjuncts(test.expression)
     else:
         yield test
 

@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from app.errors import InvalidRequest
-from app.evaluation import documents, schema
-from app.evaluation.batch import columns, formulas, job
+from app.evaluation import documents, schema, statements
+from app.evaluation.batch import columns, families, formulas, job
 from app.evaluation.batch.formulas import All, Atom, Atoms, Fixed, Negation, Segment, Some
 from app.evaluation.batch.ordering import ordered
 from app.evaluation.dataset import Dataset
 from app.evaluation.engine import Engine
 from app.evaluation.layout import SampleLayout
-from app.pql import Checked, check, parse
+from app.pql import Checked, check, parse, to_sql
 from app.pql.reference import matches
 from app.pql.schema import XDMSchema
+from benchmarks.definitions import definitions
 from tests.evaluation.conftest import AS_OF, NAMESPACE, SPEC
 from tests.pql.rules import rules as generated_rules
 
@@ -223,3 +224,60 @@ def test_users_come_after_what_they_use() -> None:
 )
 def test_what_reads_one_column_is_known(rule: str, column: str | None) -> None:
     assert columns.column_of(checked(rule), SampleLayout(NAMESPACE)) == column
+
+
+RECENT = 'xEvent[eventType = "commerce.purchases" and timestamp occurs <= 90 days before now]'
+BOUGHT = 'exists E from xEvent where E.eventType = "commerce.purchases" and E.timestamp occurs <= {} days before now'
+FAMILIES = [
+    *(BOUGHT.format(days) for days in (1, 30, 30, 90, 365)),
+    *(f'{BOUGHT.format(30)}, I from E.productListItems where I.SKU = "{sku}"' for sku in ("WJ01", "GB01", "nothing")),
+    *(f'{BOUGHT.format(days)}, I from E.productListItems where I.SKU = "WJ01"' for days in (60, 365)),
+    *(
+        f"{BOUGHT.format(days)}, I from E.productListItems where I.SKU@{{_xdm.context.product}}.{NAMESPACE}.category = "
+        f'"{category}"'
+        for days in (30, 365)
+        for category in ("Gear", "Men")
+    ),
+    *(f"{RECENT}.sum(commerce.order.priceTotal) > {bound}" for bound in (-5, 0, 50, 200.5)),
+    *(f"{RECENT}.sum(commerce.order.priceTotal) >= {bound}" for bound in (50, 200)),
+    *(f"{RECENT}.count() >= {bound}" for bound in (0, 1, 2, 5)),
+    *(f"{RECENT}.count() < {bound}" for bound in (1, 2)),
+    *(f"{RECENT}.max(commerce.order.priceTotal) > {bound}" for bound in (50, 200)),
+    *(f'exists E from xEvent where E.channel.typeAtSource = "{channel}"' for channel in ("web", "point of sale")),
+    *(f'exists E from xEvent where E.web.webPageDetails.name = "{page}"' for page in ("home", "cart")),
+    *(f"exists E from xEvent where E.timestamp occurs after date(2025, {month}, 1)" for month in (6, 7)),
+]
+
+
+@pytest.mark.parametrize("groups", [256, 3])
+async def test_statements_that_differ_in_constants_are_read_once_and_agree(
+    dataset: Dataset, engine: Engine, profiles: dict[int, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, groups: int
+) -> None:
+    monkeypatch.setattr(families, "_MAX_GROUPS", groups)
+    records = await dataset.run(lambda connection: documents.lookup_records(connection, NAMESPACE))
+    rules = {str(number): checked(text) for number, text in enumerate(FAMILIES)}
+    outcome = await engine.evaluate(rules, AS_OF)
+    for key, rule in rules.items():
+        assert outcome.members[key] == (await engine.result(rule, AS_OF)).members, FAMILIES[int(key)]
+        judged = {number for number, profile in profiles.items() if matches(rule, profile, AS_OF, records=records)}
+        assert set(outcome.members[key] & BitMap(range(JUDGED))) == judged, FAMILIES[int(key)]
+
+
+def test_what_differs_in_constants_only_is_one_family() -> None:
+    layout = SampleLayout(NAMESPACE)
+    atoms = Atoms()
+    for text in FAMILIES:
+        atoms.formula(checked(text))
+    plans = {number: statements.plan(to_sql(atom, layout, AS_OF)) for number, atom in enumerate(atoms.rules)}
+    found, alone = families.families(plans)
+    assert sorted(len(family.members) for family in found) == [2, 2, 2, 2, 2, 3, 3, 4, 4, 5]
+    assert len(alone) == len(atoms.rules) - sum(len(family.members) for family in found)
+
+
+async def test_definitions_of_every_kind_agree(engine: Engine, dataset: Dataset) -> None:
+    rules = {key: checked(text) for key, text in definitions(160).items()}
+    outcome = await engine.evaluate(rules, AS_OF)
+    single = Engine(dataset, stored=lambda segment_id: outcome.members[segment_id])
+    for key, rule in rules.items():
+        alone = await single.result(rule, AS_OF)
+        assert (outcome.members[key], outcome.counts[key]) == (alone.members, alone.counts)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from pyroaring import BitMap
 from sqlglot import exp
@@ -83,7 +82,7 @@ def columns_of(atom: Checked, layout: SampleLayout) -> set[str] | None:
 class ColumnTests:
     """Finds the members of atoms that read one column."""
 
-    def __init__(self, layout: SampleLayout, now: datetime, zone: ZoneInfo) -> None:
+    def __init__(self, layout: SampleLayout, now: datetime, zone: tzinfo) -> None:
         self._layout = ValuesLayout(layout.namespace)
         self._now = now
         self._zone = zone

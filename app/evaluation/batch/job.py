@@ -6,10 +6,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import duckdb
 from pyroaring import BitMap
@@ -46,7 +45,7 @@ class Job:
     rules: Mapping[str, Checked]
     now: datetime
     stored: SegmentMembers
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    zone: tzinfo = UTC
     window: range | None = None
     on_progress: OnProgress | None = None
     stop: threading.Event = field(default_factory=threading.Event)
