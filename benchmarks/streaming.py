@@ -24,12 +24,12 @@ from typing import Any
 import msgspec
 
 from app.evaluation import schema
-from app.evaluation.streaming.conditions import EventCondition, take_apart
+from app.evaluation.streaming.conditions import EventCondition, conditions_of, take_apart
 from app.evaluation.streaming.engine import Change
 from app.evaluation.streaming.fields import instant_us, to_datetime, to_us
 from app.evaluation.streaming.journal import Input, Kind
 from app.evaluation.streaming.predicates import Test, document_test
-from app.evaluation.streaming.rules import Rules, _conditions
+from app.evaluation.streaming.rules import Rules
 from app.evaluation.streaming.stream import Stream, attributes_input
 from app.pql import Checked, check, ir, parse
 from app.pql.reference import matches
@@ -105,7 +105,7 @@ def event_input(one: load.Sent, raw: bytes) -> Input:
 def every_rule(rules: dict[str, Checked], raw: list[bytes]) -> float:
     tests: list[Test] = []
     for rule in rules.values():
-        for condition in _conditions(take_apart(rule)):
+        for condition in conditions_of(take_apart(rule)):
             if isinstance(condition, EventCondition):
                 tests += [document_test(replace_and(condition), condition.rule, condition.event)]
     some = raw[:: max(1, len(raw) // 300)][:300]

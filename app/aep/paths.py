@@ -50,6 +50,9 @@ ACCESS_CONTROL_POLICIES: Final = f"{FOUNDATION}/access-control/acl/effective-pol
 AUDIT_EVENTS: Final = f"{FOUNDATION}/audit/events"
 AUDIT_EXPORT: Final = f"{FOUNDATION}/audit/export"
 
+COLLECTION: Final = "/collection"
+COLLECTION_BATCH: Final = f"{COLLECTION}/batch"
+
 IMS_TOKEN: Final = "/ims/token"  # noqa: S105 - a path
 IMS_TOKEN_V1: Final = "/ims/token/v1"  # noqa: S105 - a path
 IMS_TOKEN_V2: Final = "/ims/token/v2"  # noqa: S105 - a path

@@ -15,6 +15,8 @@ which a request walks:
     segment_definitions, audiences, estimates, segment_jobs, export_jobs, schedules, search, merge_policies, sandboxes,
     access_control, audit_log, schema_registry, external_audiences, profiles
                           one file per resource; `documents` and `bulk` are what several of them share
+    ingestion, record_validation, record_stream, record_streams, membership_feed
+                          records in, held to the schema, on their way; changes of membership out
     answers               JSON bodies and AEP's error bodies
     rules, schemas        rules checked against the organization's union schema
     populations           the samples and the engine that counts in them, off the event loop

@@ -40,12 +40,15 @@ from app.emulator.faults import Faults
 from app.emulator.gate import Gate
 from app.emulator.guardrails import GuardrailControl
 from app.emulator.ims import IMS
+from app.emulator.ingestion import Ingestion
+from app.emulator.membership_feed import MembershipFeed
 from app.emulator.merge_policies import MergePolicies
 from app.emulator.organizations import Organizations
 from app.emulator.platform_audiences import PlatformAudiences
 from app.emulator.plumbing import RequestLog, answer_http_exception, refuse_large_body
 from app.emulator.populations import Populations, Progress
 from app.emulator.profiles import Profiles
+from app.emulator.record_streams import RecordStreams
 from app.emulator.rules import RuleBook
 from app.emulator.sandbox_control import SandboxControl
 from app.emulator.sandboxes import Sandboxes
@@ -170,8 +173,15 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     for what, look in (("schedules", scheduler.look), ("external audiences", external_work.expire)):
         clock.listen(look)
         background.start(what, repeat(look, settings.scheduler_poll_s))
+    feed = MembershipFeed()
+    streams = RecordStreams(
+        workplaces, rules, clock, feed, background, state_dir=settings.state_dir, tick_s=settings.stream_tick_s
+    )
+    await streams.start(state)
     return [
         Route("/healthz", _healthz(organizations), methods=["GET"]),
+        *Ingestion(workplaces, streams, tokens, clock).routes(),
+        *feed.routes(),
         *ClockControl(clock).routes(),
         *guardrails.routes(),
         *SandboxControl(settings.state_dir, organizations, state, populations, background).routes(),

@@ -133,8 +133,12 @@ class Population:
         found = {segment_id: result.members for segment_id, result in results.items()}
         return await asyncio.to_thread(self.memberships.replace, found, run_id=run_id, at_ms=at_ms, since=since)
 
-    async def documents(self, numbers: range) -> dict[int, dict[str, Any]]:
-        """Return the profiles of a range of numbers as XDM documents with their events, by number."""
+    async def with_events_since(self, since: datetime) -> list[int]:
+        """Return the numbers of the profiles that have an event at an instant or later."""
+        return await self._dataset.run(lambda connection: documents.numbers_with_events_since(connection, since))
+
+    async def documents(self, numbers: range | Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return the profiles of some numbers as XDM documents with their events, by number."""
         namespace = self._dataset.namespace
         return await self._dataset.run(lambda connection: documents.profiles(connection, namespace, numbers))
 

@@ -15,6 +15,7 @@ from app.emulator.gate import Call
 from app.emulator.organizations import Organization
 from app.emulator.schemas import checker_schema
 from app.errors import PQLError
+from app.evaluation.streaming.conditions import fits_in_a_day
 from app.pql.diagnostics import Diagnostic, Severity
 from app.pql.fields import fields_used, segments_used
 from app.pql.spans import position
@@ -41,9 +42,11 @@ class Rule:
     def allowed_method(self, wanted: models.EvaluationMethod) -> models.EvaluationMethod:
         """Return the evaluation method that the rule gets: batch where it is not eligible for the wanted one.
 
-        Streaming and edge are given to rules that read profile attributes only. AEP also gives them to rules about
-        events of the last 24 hours; those become batch here.
+        Streaming is given to rules about attributes and events of the last 24 hours, edge to rules that read attributes
+        only. AEP also gives edge to rules about one event of the last 24 hours; those become batch here.
         """
+        if wanted == "continuous":
+            return wanted if fits_in_a_day(self.checked) else "batch"
         reads_events = any(field.partition(".")[0] == "xEvent" for field in fields_used(self.checked))
         return "batch" if reads_events else wanted
 

@@ -14,7 +14,8 @@ class EmulatorSettings:
 
     ``profiles`` is the size of the sample in a production sandbox; a development sandbox gets a tenth. The two
     ``..._step_s`` are pauses between the states of asynchronous work, so that clients see them pass; the real
-    service takes 10 to 15 s for an estimate. ``scheduler_poll_s`` is how often due schedules are looked for.
+    service takes 10 to 15 s for an estimate. ``scheduler_poll_s`` is how often due schedules are looked for,
+    ``stream_tick_s`` how often streaming windows are, when no record comes.
     ``scenario`` is what the emulator begins with, instead of its two demo organizations. ``faults_by_header`` lets a
     call ask for its own fault with ``x-emulator-fault``.
     """
@@ -31,5 +32,6 @@ class EmulatorSettings:
     max_unfinished_jobs: int = 20
     concurrent_evaluations: int = 2
     shutdown_timeout_s: float = 5.0
+    stream_tick_s: float = 0.2
     faults_by_header: bool = False
     scenario: ScenarioFile | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from app.evaluation import model
@@ -16,6 +16,7 @@ from app.evaluation.dataset import Connection
 from app.evaluation.model import Entity, Path
 
 Document = dict[str, Any]
+Numbers = range | Sequence[int]
 
 
 def profile_by_id(connection: Connection, namespace: str, profile_id: str) -> Document | None:
@@ -47,8 +48,8 @@ def profiles_by_namespace(connection: Connection, below: int) -> dict[str, int]:
     return {str(code): int(count) for code, count in connection.execute(sql, [below]).fetchall()}
 
 
-def profiles(connection: Connection, namespace: str, numbers: range) -> dict[int, Document]:
-    """Return the profiles of a range of numbers, by number."""
+def profiles(connection: Connection, namespace: str, numbers: Numbers) -> dict[int, Document]:
+    """Return the profiles of some numbers, by number."""
     found = {row[0]: document for row, document in _rows(connection, model.PROFILES, namespace, numbers)}
     for row, identity in _rows(connection, model.IDENTITIES, namespace, numbers, order="position"):
         _member(found[row[0]], model.IDENTITY_MAP_PATH).setdefault(row[1], []).append(identity)
@@ -57,6 +58,13 @@ def profiles(connection: Connection, namespace: str, numbers: range) -> dict[int
     for number, events in _events(connection, namespace, numbers).items():
         _put(found[number], model.EVENTS_PATH, events)
     return found
+
+
+def numbers_with_events_since(connection: Connection, since: datetime) -> list[int]:
+    """Return the numbers of the profiles that have an event at an instant (aware) or later."""
+    sql = f"SELECT DISTINCT {model.PROFILE_KEY} FROM {model.EVENTS.table} WHERE {model.EVENT_TIME} >= ? ORDER BY ALL"  # noqa: S608
+    rows = connection.execute(sql, [since.astimezone(UTC).replace(tzinfo=None)]).fetchall()
+    return [row[0] for row in rows]
 
 
 def numbers_by_identity(connection: Connection, identities: Mapping[str, Collection[str]]) -> set[int]:
@@ -83,7 +91,7 @@ def lookup_records(connection: Connection, namespace: str) -> dict[str, dict[str
     return records
 
 
-def _events(connection: Connection, namespace: str, numbers: range) -> dict[int, list[Document]]:
+def _events(connection: Connection, namespace: str, numbers: Numbers) -> dict[int, list[Document]]:
     items: dict[int, list[Document]] = defaultdict(list)
     for row, item in _rows(connection, model.ITEMS, namespace, numbers, order="item_no"):
         items[row[1]].append(item)
@@ -97,15 +105,21 @@ def _events(connection: Connection, namespace: str, numbers: range) -> dict[int,
 
 
 def _rows(
-    connection: Connection, entity: Entity, namespace: str, numbers: range | None, *, order: str = "ALL"
+    connection: Connection, entity: Entity, namespace: str, numbers: Numbers | None, *, order: str = "ALL"
 ) -> Iterator[tuple[Sequence[Any], Document]]:
     """Yield each row's key columns and its fields as a document."""
     columns = ", ".join(name for name, _ in entity.columns)
-    where = "" if numbers is None else f"WHERE {model.PROFILE_KEY} BETWEEN {numbers.start} AND {numbers.stop - 1}"
+    where = "" if numbers is None else f"WHERE {model.PROFILE_KEY} {_among(numbers)}"
     sql = f"SELECT {columns} FROM {entity.table} {where} ORDER BY {order}"  # noqa: S608
     paths = [field.path_in(namespace) for field in entity.fields]
     for row in connection.execute(sql).fetchall():
         yield row, _document(zip(paths, row[len(entity.keys) :], strict=True))
+
+
+def _among(numbers: Numbers) -> str:
+    if isinstance(numbers, range):
+        return f"BETWEEN {numbers.start} AND {numbers.stop - 1}"
+    return f"IN ({', '.join(str(int(number)) for number in numbers) or 'NULL'})"
 
 
 def _document(values: Iterable[tuple[Path, Any]]) -> Document:

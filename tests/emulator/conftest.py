@@ -64,6 +64,10 @@ class Emulator:
             self._tokens[credential.client_id] = (self.clock.now(), token)
         return token
 
+    def forget_tokens(self) -> None:
+        """Get new tokens from now on: those that were there ended when the emulator's own clock was moved."""
+        self._tokens.clear()
+
     async def headers(self, organization: int = LUMA, sandbox: str = "prod") -> dict[str, str]:
         owner = self.organizations[organization]
         return {

@@ -25,6 +25,7 @@ from app.evaluation.streaming.conditions import (
     Not,
     ProfileCondition,
     WholeCondition,
+    conditions_of,
     take_apart,
 )
 from app.evaluation.streaming.fields import to_datetime
@@ -178,7 +179,7 @@ class Rules:
         self.first_joined = lanes.first
         self._by_condition: dict[int, list[int]] = {}
         for number, formula in enumerate(formulas):
-            for condition in _conditions(formula):
+            for condition in conditions_of(formula):
                 self._by_condition.setdefault(lanes.of(condition) - lanes.first, []).append(number)
         self.joined = sum(1 << lane for lane in lanes.given.values())
         first = len(self.segment_ids) - len(formulas)
@@ -286,17 +287,6 @@ def _simple(formula: Formula) -> _Simple | None:
     if not found:
         return _Simple(None, negated=False, facts=tuple(facts))
     return _Simple(*found[0], tuple(facts))
-
-
-def _conditions(formula: Formula) -> Iterator[Condition]:
-    match formula:
-        case Holds(condition):
-            yield condition
-        case All(parts) | AnyOf(parts):
-            for part in parts:
-                yield from _conditions(part)
-        case Not(part):
-            yield from _conditions(part)
 
 
 def _truth(formula: Formula, lanes: _Lanes) -> Truth:

@@ -93,7 +93,8 @@ class Window:
     @property
     def reach(self) -> int:
         """How long after an event, in microseconds, the window can hold it at most; `NEVER` where there is no end."""
-        return min((DAY_US - bound.offset for bound in self.low if bound.anchor != "fixed"), default=NEVER)
+        moving = [bound for bound in self.low if bound.anchor != "fixed"]
+        return min(((DAY_US if bound.anchor == "day" else 0) - bound.offset for bound in moving), default=NEVER)
 
 
 def window_of(test: ir.TimeTest) -> Window | None:
