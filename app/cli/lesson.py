@@ -2,7 +2,8 @@
 
 A fenced block ``http`` is a request: the request line, headers, an empty line and the body. The ``json`` block after
 it is the expected answer: its info string gives the status, and ``eventually`` where the request is repeated until
-the answer fits. An expected object may leave members out. ``{{name}}`` stands for a value of the demo or of an
+the answer fits, and ``values`` where the answer is an object by ids that nobody knows before: its values are compared,
+as an array. An expected object may leave members out. ``{{name}}`` stands for a value of the demo or of an
 earlier answer; a name that is not known yet is bound to whatever the answer has in its place.
 """
 
@@ -44,6 +45,7 @@ class Step:
     status: int
     eventually: bool
     expected: Any
+    values: bool = False
 
 
 @dataclass(slots=True)
@@ -64,7 +66,9 @@ def steps_of(markdown: str) -> Iterator[Step]:
             heading = next((title for start, title in reversed(headings) if start < match.start()), "")
         elif language == "json" and request is not None:
             words = info.split()
-            yield Step(heading, request, int(words[0]), "eventually" in words, json.loads(text))
+            yield Step(
+                heading, request, int(words[0]), "eventually" in words, json.loads(text), values="values" in words
+            )
             request = None
     if request is not None:
         raise LessonError(f"The request under “{heading}” has no answer after it.")
@@ -147,13 +151,16 @@ def _mismatch(step: Step, response: httpx.Response, values: dict[str, str]) -> s
         answer = response.json() if response.content else None
     except ValueError:
         return "the answer is not JSON"
+    if step.values and isinstance(answer, dict):
+        answer = list(answer.values())
     return _difference(step.expected, answer, values, "")
 
 
 def _difference(expected: Any, found: Any, values: dict[str, str], place: str) -> str | None:
     """Return the first place where ``found`` lacks what is expected; binds new names in ``values``."""
     if isinstance(expected, dict) and isinstance(found, dict):
-        pairs = [(f"{place}.{key}", value, found.get(key)) for key, value in expected.items()]
+        named = [(_fill(key, values), value) for key, value in expected.items()]
+        pairs = [(f"{place}.{key}", value, found.get(key)) for key, value in named]
         return _first_difference(pairs, values)
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(expected, found, strict=True))]

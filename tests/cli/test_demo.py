@@ -78,7 +78,7 @@ def test_the_demo_starts_teaches_stops_and_starts_again(state_dir: Path, reposit
         sizes = {tenant["slug"]: _estimate(ready, tenant) for tenant in ready["tenants"]}
         names = {tenant["slug"]: _names(ready, tenant) for tenant in ready["tenants"]}
     for found in names.values():
-        assert found == ["Luma : Gold or Above", "Luma Bronze Customer"]
+        assert found == ["Checked out today", "Luma : Gold or Above", "Luma Bronze Customer"]
     for slug, size in sizes.items():
         assert size == _count_by_hand(state_dir, slug)
     started = time.monotonic()
