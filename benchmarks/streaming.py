@@ -1,4 +1,4 @@
-"""How many events a second streaming evaluation takes, alone and through HTTP, with a baseline in the same run.
+"""How many events a second streaming evaluation takes, with a baseline in the same run.
 
     python -m benchmarks.streaming --definitions 4000 --events 60000
 
