@@ -16,6 +16,7 @@
     canonical            one form and one hash for all spellings of a rule
     explain              a rule in plain English
     difference           what changed between two rules
+    remarks              what is doubtful about a rule that is in order
     eligibility          whether a rule may be evaluated as events stream in, or on the edge
 
 Nothing here does I/O or reads a clock: the instant of evaluation is always an argument.
@@ -33,6 +34,7 @@ from app.pql.json_reader import parse_json
 from app.pql.json_writer import to_json, to_json_text
 from app.pql.parser import parse
 from app.pql.printer import format_query
+from app.pql.remarks import remarks, review
 from app.pql.sql import CompiledQuery, to_sql
 
 __all__ = [
@@ -60,6 +62,8 @@ __all__ = [
     "parse",
     "parse_expression",
     "parse_json",
+    "remarks",
+    "review",
     "segments_used",
     "to_json",
     "to_json_text",
