@@ -21,4 +21,5 @@ asgi        layers around both applications
 errors      the one error hierarchy
 emulator    the second application: AEP and IMS on this machine
 evaluation  the engine that it evaluates rules with
+pytest_plugin  the emulator as a fixture for tests of your own code
 """

@@ -69,3 +69,11 @@ EXPERIENCE_EVENT_UNION: Final = "https://ns.adobe.com/xdm/context/experienceeven
 def resource(collection: str, identifier: str) -> str:
     """Return the path of one object of a collection; the identifier is an opaque text and is escaped whole."""
     return f"{collection}/{quote(identifier, safe='')}"
+
+
+def class_name(class_id: str) -> str:
+    """Return the name by which rules call an XDM class: ``_xdm.context.product``.
+
+    The Schema Registry calls it ``https://ns.adobe.com/xdm/context/product``.
+    """
+    return "_" + class_id.removeprefix("https://ns.adobe.com/").strip("/").replace("/", ".")

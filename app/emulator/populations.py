@@ -234,6 +234,18 @@ class Populations:
         population = await _open(self._settings, organization, sandbox, self._clock, progress)
         self._by_place[organization.org_id, sandbox.name] = population
 
+    async def add_copy(self, organization: Organization, sandbox: EmulatedSandbox) -> None:
+        """Open a new sandbox's sample, copied from one that was made before for its size and seed: in a moment."""
+        spec = SampleSpec(_size(self._settings, sandbox), _seed(organization, sandbox), self._clock.now())
+        name = f"{organization.slug}-{spec.profiles}-{spec.seed}.duckdb"
+        template = self._settings.state_dir / FOLDER / "templates" / name
+        if not template.exists():
+            dataset = await Dataset.create(template, organization.namespace, spec)
+            await dataset.close()
+        path, _ = _files(self._settings, organization, sandbox)
+        await asyncio.to_thread(shutil.copyfile, template, path)
+        await self.add(organization, sandbox)
+
     async def remove(self, organization: Organization, sandbox: EmulatedSandbox) -> None:
         """Close the sample of a sandbox and remove its files."""
         await self._by_place.pop((organization.org_id, sandbox.name)).close()

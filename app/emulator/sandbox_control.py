@@ -69,7 +69,7 @@ class SandboxControl:
             if organization.sandbox(name) is not None:
                 raise Conflict(f"{organization.slug} has a sandbox {name} already", hint="Choose another name.")
             sandbox = self._like(organization, name, body.get("like"))
-            await self._populations.add(organization, sandbox)
+            await self._populations.add_copy(organization, sandbox)
             changed = self._organizations.with_sandbox(organization.org_id, sandbox)
             await self._save()
         return json_answer({"organization": changed.slug, "orgId": changed.org_id, **sandbox.reference()}, 201)

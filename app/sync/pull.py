@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 
-from app.aep import paths
 from app.aep.headers import new_request_id
 from app.context import Sandbox, Tenant
 from app.errors import GatewayError
@@ -84,10 +83,7 @@ class SandboxPuller:
             await unit.sync_states.failed(sandbox_id, resource, at=self._clock(), failure=problem.detail)
 
     async def _pull_schemas(self, target: Target, sandbox_id: UUID) -> int:
-        unions = {
-            union: await schemas.get_union(self._client, target, union)
-            for union in (paths.PROFILE_UNION, paths.EXPERIENCE_EVENT_UNION)
-        }
+        unions = await schemas.get_unions(self._client, target)
         now = self._clock()
         async with self._database.write(target.tenant_id) as unit:
             known = await unit.tenancy.schema_unions(sandbox_id)
