@@ -76,7 +76,7 @@ def check(
     except PQLError as problem:
         _refuse(source, source.value, problem, as_json=as_json)
     try:
-        found = language.check(query, known).diagnostics
+        found = language.review(query, known).diagnostics
     except PQLError as problem:
         _refuse(source, query.text, problem, as_json=as_json)
     if as_json:

@@ -15,6 +15,7 @@ from app.graphql.types.audiences import Audience, AudienceConnection, AudienceFi
 from app.graphql.types.audiences import to_audience_connection as audience_connection
 from app.graphql.types.audit_events import AuditEventConnection, AuditEventFilterInput, to_connection
 from app.graphql.types.estimates import Estimate, to_estimate
+from app.graphql.types.rules import ConvertedPql, ConvertPqlInput, RuleReport, to_rule_report
 from app.graphql.types.segment_definitions import (
     SegmentDefinition,
     SegmentDefinitionConnection,
@@ -24,7 +25,7 @@ from app.graphql.types.segment_definitions import (
     to_segment_definition,
 )
 from app.graphql.types.shared import ExpressionFormat, Node, to_diagnostic
-from app.graphql.types.viewer import ConvertedPql, ConvertPqlInput, RuleReport, Viewer, to_viewer
+from app.graphql.types.viewer import Viewer, to_viewer
 from app.services.paging import PageArgs
 from app.services.segment_definitions import DefinitionFilter, DefinitionOrder
 from app.store.audit_events import AuditEventFilter
@@ -146,12 +147,7 @@ class Query:
     ) -> RuleReport:
         """Check a rule."""
         report = await info.context.services.rules.check(info.context.request, expression, format.value)
-        return RuleReport(
-            valid=report.valid,
-            canonical=report.canonical,
-            fields=list(report.fields),
-            diagnostics=[to_diagnostic(one) for one in report.diagnostics],
-        )
+        return to_rule_report(report)
 
     @strawberry.field(description="Converts a rule between pql/text and pql/json; nothing is sent.")
     async def convert_pql(self, info: Info, input: ConvertPqlInput) -> ConvertedPql:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from app import pql
@@ -16,6 +17,9 @@ from app.pql.schema import Schema, XDMSchema
 from app.pql.spans import position
 from app.services.permissions import require
 from app.store.database import Database
+
+_REPORTS_KEPT = 2_000
+"""Reports on rules that are kept for lists, which ask for the same rules again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,20 @@ class InvalidRule(PQLError):
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """What is known about a rule. ``canonical`` and ``fields`` are only there when it parses."""
+    """What is known about a rule. What follows the diagnostics is only there when the rule is valid.
+
+    ``canonical`` is the text as the formatter writes it. ``hash`` is equal for rules that differ in spelling only.
+    """
 
     valid: bool
-    canonical: str | None
-    fields: tuple[str, ...]
     diagnostics: tuple[RuleDiagnostic, ...]
+    canonical: str | None = None
+    hash: str | None = None
+    json: str | None = None
+    explanation: str | None = None
+    fields: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    eligibility: pql.Eligibility | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +86,18 @@ class RuleService:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._schemas: dict[UUID, tuple[datetime, Schema]] = {}
+        self._reports: dict[tuple[Schema | None, str, str], RuleReport] = {}
 
     async def check(self, ctx: RequestContext, value: str, format_name: str = pql.TEXT) -> RuleReport:
         """Return everything there is to say about a rule; a faulty one is an answer, not an exception."""
         require(ctx, "validate_pql")
         schema = await self._schema(ctx)
-        text = value
-        try:
-            query = pql.parse_expression(format_name, value)
-            text = query.text
-            checked = pql.check(query, schema)
-        except PQLError as problem:
-            return RuleReport(False, None, (), tuple(to_rule_diagnostic(text, one) for one in problem.diagnostics))
-        return RuleReport(
-            valid=True,
-            canonical=pql.format_query(query),
-            fields=pql.fields_used(checked),
-            diagnostics=tuple(to_rule_diagnostic(text, one) for one in checked.diagnostics),
-        )
+        key = (schema, format_name, value)
+        if key not in self._reports:
+            while len(self._reports) >= _REPORTS_KEPT:
+                self._reports.pop(next(iter(self._reports)))
+            self._reports[key] = _report(value, format_name, schema)
+        return self._reports[key]
 
     def convert(self, ctx: RequestContext, value: str, format_name: str) -> ConvertedRule:
         """Return a rule in the other format, without asking AEP; a faulty one is an answer, not an exception.
@@ -129,10 +135,38 @@ class RuleService:
             return None
         held = self._schemas.get(ctx.sandbox.id)
         if held is None or held[0] != row.synced_at:
-            unions = row.unions
-            schema = XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION])
-            held = self._schemas[ctx.sandbox.id] = (row.synced_at, schema)
+            held = self._schemas[ctx.sandbox.id] = (row.synced_at, _schema_of(row.unions))
         return held[1]
+
+
+def _schema_of(unions: dict[str, Any]) -> Schema:
+    records = {
+        paths.class_name(document["meta:class"]): document
+        for document in unions.values()
+        if isinstance(document.get("meta:class"), str)
+    }
+    return XDMSchema.from_json_schema(unions[paths.PROFILE_UNION], unions[paths.EXPERIENCE_EVENT_UNION], records)
+
+
+def _report(value: str, format_name: str, schema: Schema | None) -> RuleReport:
+    text = value
+    try:
+        query = pql.parse_expression(format_name, value)
+        text = query.text
+        checked = pql.review(query, schema)
+    except PQLError as problem:
+        return RuleReport(False, tuple(to_rule_diagnostic(text, one) for one in problem.diagnostics))
+    return RuleReport(
+        valid=True,
+        diagnostics=tuple(to_rule_diagnostic(text, one) for one in checked.diagnostics),
+        canonical=pql.format_query(query),
+        hash=pql.canonical(query).hash,
+        json=pql.write_expression(pql.JSON, query),
+        explanation=pql.explain(query),
+        fields=pql.fields_used(checked),
+        segments=pql.segments_used(checked),
+        eligibility=pql.classify(checked),
+    )
 
 
 def to_rule_diagnostic(text: str, diagnostic: Diagnostic) -> RuleDiagnostic:

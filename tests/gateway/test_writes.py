@@ -196,3 +196,41 @@ async def test_a_segment_job_passes_through_and_is_audited(stack: Stack) -> None
     assert job["metrics"]["segmentedProfileCounter"][made["aepId"]] > 0
     audit = await stack.graphql(AUDIT, {"filter": {"resourceId": job["id"]}})
     assert audit["data"]["auditEvents"]["nodes"][0]["actorName"] == "Luma Loader"
+
+
+async def test_a_rule_may_follow_a_relation_to_any_class_of_the_registry(stack: Stack) -> None:
+    query = """mutation($rule: String!) { estimateSegment(input: {expression: $rule}) {
+        estimate { state } userErrors { code message } } }"""
+    rule = (
+        "select E from xEvent, I from E.productListItems"
+        ' where I.SKU@{_xdm.context.product}._wwfovlab011.category = "Men"'
+    )
+    answer = (await stack.graphql(query, {"rule": rule}))["data"]["estimateSegment"]
+    assert answer["userErrors"] == []
+    assert answer["estimate"]["state"] in {"NEW", "RUNNING", "RESULT_READY"}
+    unknown = (await stack.graphql(query, {"rule": rule.replace("product}", "nothing}")}))["data"]["estimateSegment"]
+    assert unknown["userErrors"][0]["code"] == "INVALID_PQL"
+
+
+async def test_a_definition_tells_what_its_rule_says(stack: Stack) -> None:
+    create = """mutation($rule: String!) { createSegmentDefinition(input: {name: "Said", expression: $rule}) {
+        segmentDefinition { expression {
+            canonical hash json explanation fields segments eligibility { batch streaming edge reasons { code } } } }
+        userErrors { code message } } }"""
+    rule = 'person.gender   = "female" and xEvent[eventType = "commerce.purchases"].count() > 3'
+    made = (await stack.graphql(create, {"rule": rule}))["data"]["createSegmentDefinition"]
+    assert made["userErrors"] == []
+    said = made["segmentDefinition"]["expression"]
+    assert said["canonical"] == rule.replace("   ", " ")
+    assert said["fields"] == ["person.gender", "xEvent.eventType"]
+    assert said["explanation"].startswith("A profile qualifies when all of these hold:")
+    assert said["json"].startswith('{"nodeType":"fnApply","fnName":"and"')
+    assert said["segments"] == []
+    assert said["eligibility"]["batch"]
+    assert not said["eligibility"]["streaming"]
+    assert "no-window" in [one["code"] for one in said["eligibility"]["reasons"]]
+    check = "query($rule: String!) { validatePql(expression: $rule) { valid hash diagnostics { code severity } } }"
+    other = 'xEvent[eventType = "commerce.purchases"].count() > 3 and not (not (person.gender = "female"))'
+    report = (await stack.graphql(check, {"rule": other}))["data"]["validatePql"]
+    assert report["hash"] == said["hash"]
+    assert "no-time-window" in [one["code"] for one in report["diagnostics"]]

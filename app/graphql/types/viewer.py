@@ -1,11 +1,10 @@
-"""The caller, and what the gateway says of a rule."""
+"""The caller."""
 
 from __future__ import annotations
 
 import strawberry
 
 from app.graphql.types.audit_events import ActorKind
-from app.graphql.types.shared import Diagnostic, ExpressionFormat
 from app.services.viewer import Viewer as ViewerValue
 
 
@@ -64,30 +63,3 @@ def to_viewer(found: ViewerValue) -> Viewer:
         roles=[role.value for role in found.roles],
         product_profiles=list(found.product_profiles),
     )
-
-
-@strawberry.type(description="What is known about a rule.")
-class RuleReport:
-    """The result of a check."""
-
-    valid: bool = strawberry.field(description="Whether AEP would accept the rule.")
-    canonical: str | None = strawberry.field(description="The rule in canonical form, when it is valid.")
-    fields: list[str] = strawberry.field(description="The fields that it reads, as paths.")
-    diagnostics: list[Diagnostic] = strawberry.field(description="What is wrong or doubtful.")
-
-
-@strawberry.input(description="A rule to convert into the other format.")
-class ConvertPqlInput:
-    """A rule and the format that it has."""
-
-    format: ExpressionFormat = strawberry.field(description="The format of the value.")
-    value: str = strawberry.field(description="The rule; a JSON tree as text.")
-
-
-@strawberry.type(description="A rule in the other format.")
-class ConvertedPql:
-    """The result of a conversion."""
-
-    format: ExpressionFormat = strawberry.field(description="The format of the value.")
-    value: str | None = strawberry.field(description="Canonical text or compact JSON; null when it cannot be read.")
-    diagnostics: list[Diagnostic] = strawberry.field(description="Why not, or what was changed on the way.")
