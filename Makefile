@@ -53,7 +53,7 @@ format: setup-dev ## Write the format.
 	$(BIN)/ruff check --fix .
 
 bench: setup-dev ## Run the benchmarks; they print ratios.
-	for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for name in $$(grep -l '__main__' benchmarks/*.py); do $(BIN)/python -m benchmarks.$$(basename $$name .py) || exit 1; done
 
 lock: setup-dev ## Write requirements/ anew from pyproject.toml.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.txt

@@ -1,171 +1,150 @@
-"""How fast rules are counted and estimated, as ratios to a bare scan of the columns that each rule reads.
+"""How long an estimate with a 95% interval takes, from the HTTP call to the first answer and to the last.
 
     python -m benchmarks.estimate --profiles 1000000
 
-The sample is made on the first run and kept in ``--folder``. All figures of a line are measured by turns within one
-run, so that a busy machine slows all of them alike; compare the ratios, not the times. ``exact`` counts all profiles,
-``estimate`` is what a preview asks for (a sample, with the split by namespace), ``1%`` the same from a hundredth.
+``first`` is the time from ``POST /preview`` until ``GET /estimate`` shows numbers, which come from a hundredth of the
+profiles; ``width`` is half the interval, as a share of the estimate. ``1%`` and ``sample`` are the engine's own times
+for the first answer and for the whole sample of the vendor's rule, and ``x scan`` compares the first of them with a
+bare scan of all rows of the columns. Medians of calls that are made by turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import contextlib
+import os
+import socket
 import statistics
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from app.errors import NotImplementedYet, PQLError
-from app.evaluation import schema
-from app.evaluation.dataset import Dataset, Limits, Progress
+import httpx
+import structlog
+import uvicorn
+
+from app.emulator import organizations
+from app.emulator.app import create_app
+from app.emulator.populations import FOLDER
+from app.emulator.settings import EmulatorSettings
+from app.evaluation import sampling
 from app.evaluation.engine import Engine
-from app.evaluation.luma import SampleSpec
-from app.pql import Checked, check, parse
-from app.pql.schema import XDMSchema
+from benchmarks.measure import AS_OF, Work, arguments, by_turns, checked, console, open_sample, sample_path, say_memory
+from benchmarks.shapes import SHAPES, Shape
 
-NAMESPACE = "_wwfovlab011"
-AS_OF = datetime(2025, 11, 24, tzinfo=UTC)
-SEED = 11
-LIMITS = Limits(timeout_s=120)
+_POLL_S = 0.002
+_UPS = "/data/core/ups"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A kind of rule, and the statement that reads all of its columns without deciding anything."""
+class StandingClock:
+    """The time at which the sample ends, so that windows before now hold events."""
 
-    name: str
-    rule: str
-    scan: str
-
-
-SHAPES = (
-    Shape(
-        "attribute in a list",
-        f'{NAMESPACE}.loyalty.level in ["gold", "platinum"]',
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(loyalty_level)) FROM profiles",
-    ),
-    Shape(
-        "string and consent",
-        'personalEmail.address.endsWith("example.org") and consents.marketing.email.val = "y"',
-        "SELECT bit_xor(profile_no), max(strlen(email)), bit_xor(enum_code(email_consent)) FROM profiles",
-    ),
-    Shape(
-        "an event of a kind in 30 days",
-        'select E from xEvent where E.eventType = "commerce.purchases" and E.timestamp occurs <= 30 days before now',
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(event_type)), bit_xor(epoch_us(occurred_at)) FROM events",
-    ),
-    Shape(
-        "same product twice in 30 days",
-        'select E1 from xEvent where E1.eventType = "commerce.purchases", I1 from E1.productListItems, '
-        'E2 from xEvent where E2.eventType = "commerce.purchases" and E2 != E1 '
-        "and E2.timestamp occurs <= 30 days after E1.timestamp, "
-        "I2 from E2.productListItems where I2.SKU = I1.SKU",
-        "SELECT bit_xor(profile_no), bit_xor(event_no), bit_xor(enum_code(event_type)), bit_xor(enum_code(sku)), "
-        "bit_xor(epoch_us(occurred_at)) FROM items",
-    ),
-    Shape(
-        "product category by relation",
-        'select E from xEvent where E.eventType = "commerce.purchases", I from E.productListItems '
-        f'where I.SKU@{{_xdm.context.product}}.{NAMESPACE}.category = "Gear"',
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(event_type)), bit_xor(enum_code(sku)) FROM items",
-    ),
-    Shape(
-        "A then B in 7 days",
-        'CHAIN(xEvent, timestamp, [A: WHAT(eventType = "commerce.productListAdds"), GAP(<= 7 days), '
-        'B: WHAT(eventType = "commerce.purchases")])',
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(event_type)), bit_xor(epoch_us(occurred_at)) FROM events",
-    ),
-    Shape(
-        "sum of orders in 90 days",
-        'xEvent[eventType = "commerce.purchases" and timestamp occurs <= 90 days before now]'
-        ".sum(commerce.order.priceTotal) > 400",
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(event_type)), bit_xor(epoch_us(occurred_at)), "
-        "sum(price_total) FROM events",
-    ),
-    Shape(
-        "nested and, or, not",
-        f'({NAMESPACE}.loyalty.level = "gold" or homeAddress.countryCode = "DE") '
-        'and (select E from xEvent where E.eventType = "commerce.productViews") '
-        'and not (select E from xEvent where E.eventType = "commerce.purchases" and E.channel.typeAtSource = "web")',
-        "SELECT bit_xor(profile_no), bit_xor(enum_code(event_type)), bit_xor(enum_code(channel)) FROM events",
-    ),
-)
-
-Work = Callable[[], Awaitable[object]]
+    def now(self) -> datetime:
+        return AS_OF
 
 
 async def main(profiles: int, rounds: int, folder: Path) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     dataset = await open_sample(profiles, folder)
-    try:
-        print(
-            f"\n{'rule':32}{'members':>11}{'scan ms':>10}{'exact':>8}{'estimate':>10}{'1%':>8}   (ratios to the scan)"
-        )
-        for shape in SHAPES:
-            print(await line(dataset, shape, rounds), flush=True)
-    finally:
-        await dataset.close()
-
-
-async def open_sample(profiles: int, folder: Path) -> Dataset:
-    begun = time.perf_counter()
-    dataset = await Dataset.open_or_create(
-        folder / f"luma-{profiles}.duckdb",
-        NAMESPACE,
-        SampleSpec(profiles, SEED, AS_OF),
-        limits=LIMITS,
-        on_progress=tell,
-    )
-    size_mb = dataset.path.stat().st_size / 1e6
-    print(f"{profiles:,} profiles, {size_mb:,.0f} MB, ready after {time.perf_counter() - begun:.2f} s")
-    return dataset
-
-
-def tell(progress: Progress) -> None:
-    print(f"\rmaking the sample: {progress.done} of {progress.total}, {progress.step:50}", end="", flush=True)
-
-
-async def line(dataset: Dataset, shape: Shape, rounds: int) -> str:
-    engine = Engine(dataset)
-    try:
+    engine, first = Engine(dataset), sampling.rows_of_steps(profiles)[0]
+    own: dict[str, dict[str, float]] = {}
+    for shape in SHAPES:
         rule = checked(shape.rule)
-        members = await engine.count(rule, AS_OF)
-    except (PQLError, NotImplementedYet) as refused:
-        return f"{shape.name:32}{'-':>11}   {refused.detail}"
-    works: dict[str, Work] = {
-        "scan": lambda: dataset.run(lambda connection: connection.execute(shape.scan).fetchall()),
-        "exact": lambda: engine.count(rule, AS_OF),
-        "estimate": lambda: engine.estimate(rule, AS_OF),
-        "1%": lambda: engine.estimate(rule, AS_OF, rows=max(1, dataset.profiles // 100)),
-    }
-    times = await by_turns(works, rounds)
-    scan = times["scan"]
-    ratios = "".join(f"{times[name] / scan:>{width}.2f}" for name, width in (("exact", 8), ("estimate", 10), ("1%", 8)))
-    return f"{shape.name:32}{members:>11,}{scan * 1000:>10.1f}{ratios}"
+        works: dict[str, Work] = {
+            "scan": lambda shape=shape: dataset.run(lambda connection: connection.execute(shape.scan).fetchall()),
+            "1%": lambda rule=rule: engine.estimate(rule, AS_OF, rows=first),
+            "sample": lambda rule=rule: engine.estimate(rule, AS_OF),
+        }
+        own[shape.name] = await by_turns(works, max(1, rounds // 3))
+    await dataset.close()
+    console.print(
+        f"\n{'rule':32}{'estimate':>12}{'width':>8}{'first ms':>10}{'1% ms':>8}{'sample ms':>11}{'x scan':>8}"
+    )
+    async with emulator(profiles, folder) as client:
+        for shape in SHAPES:
+            console.print(await line(client, shape, own[shape.name], rounds))
+    say_memory()
 
 
-def checked(rule: str) -> Checked:
-    documents = schema.profile_union(NAMESPACE), schema.event_union(NAMESPACE)
-    return check(parse(rule), XDMSchema.from_json_schema(*documents, lookups=schema.lookups(NAMESPACE)))
-
-
-async def by_turns(works: dict[str, Work], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each work, measured in turns after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
+async def line(client: httpx.AsyncClient, shape: Shape, own: dict[str, float], rounds: int) -> str:
+    seconds = []
     for _ in range(rounds + 1):
-        for name, work in works.items():
-            begun = time.perf_counter()
-            await work()
-            times[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(measured[1:]) for name, measured in times.items()}
+        taken, body = await first_answer(client, shape)
+        seconds.append(taken)
+    interval, size = body["estimatedInterval"], body["estimatedSize"]
+    width = (interval["high"] - interval["low"]) / 2 / size if size else 0.0
+    median_ms = statistics.median(seconds[1:] or seconds) * 1000
+    ratios = f"{own['1%'] * 1000:>8.1f}{own['sample'] * 1000:>11.1f}{own['1%'] / own['scan']:>8.2f}"
+    return f"{shape.name:32}{size:>12,}{width:>8.1%}{median_ms:>10.1f}{ratios}"
+
+
+async def first_answer(client: httpx.AsyncClient, shape: Shape) -> tuple[float, dict]:
+    begun = time.perf_counter()
+    answer = await client.post(f"{_UPS}/preview", json={"predicateExpression": shape.rule})
+    preview = answer.raise_for_status().json()["previewId"]
+    while True:
+        body = (await client.get(f"{_UPS}/estimate/{preview}")).raise_for_status().json()
+        if body["profilesReadSoFar"]:
+            break
+        if body["state"] == "FAILED":
+            raise SystemExit(f"{shape.name}: {body['error']['description']}")
+        await asyncio.sleep(_POLL_S)
+    taken = time.perf_counter() - begun
+    while body["state"] not in {"RESULT_READY", "FAILED"}:
+        await asyncio.sleep(0.02)
+        body_now = (await client.get(f"{_UPS}/estimate/{preview}")).json()
+        body = body | {"state": body_now["state"]}
+    return taken, body
+
+
+@asynccontextmanager
+async def emulator(profiles: int, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve one sandbox with the sample over a socket of this machine, and yield a client that may call it."""
+    with tempfile.TemporaryDirectory(dir=folder) as state:
+        luma = organizations.load_or_create(Path(state)).all()[0]
+        luma = replace(luma, sandboxes=luma.sandboxes[:1])
+        organizations.save(Path(state), [luma])
+        sample = Path(state) / FOLDER / f"{luma.slug}-{luma.sandboxes[0].name}.duckdb"
+        sample.parent.mkdir()
+        os.link(sample_path(folder, profiles), sample)
+        app = create_app(EmulatorSettings(state_dir=Path(state), profiles=profiles), clock=StandingClock())
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            try:
+                async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+                    while not server.started:  # noqa: ASYNC110 - the server has no event for it
+                        await asyncio.sleep(0.05)
+                    client.headers.update(await headers(client, luma))
+                    yield client
+            finally:
+                server.should_exit = True
+                with contextlib.suppress(asyncio.CancelledError):
+                    await serving
+
+
+async def headers(client: httpx.AsyncClient, organization: organizations.Organization) -> dict[str, str]:
+    credential = organization.credentials[0]
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": credential.client_id,
+        "client_secret": credential.client_secret,
+        "scope": "openid,AdobeID",
+    }
+    token = (await client.post("/ims/token/v3", data=form)).raise_for_status().json()["access_token"]
+    return {
+        "authorization": f"Bearer {token}",
+        "x-api-key": credential.client_id,
+        "x-gw-ims-org-id": organization.org_id,
+        "x-sandbox-name": organization.sandboxes[0].name,
+    }
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profiles", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--folder", type=Path, default=Path(".state/benchmarks"))
-    options = parser.parse_args()
+    options = arguments(__doc__, profiles=200_000, rounds=9).parse_args()
     asyncio.run(main(options.profiles, options.rounds, options.folder))

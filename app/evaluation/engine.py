@@ -79,7 +79,7 @@ class Engine:
 
     async def count(self, rule: Checked, now: datetime) -> int:
         """Count the profiles that qualify, exactly."""
-        return (await self.result(rule, now)).counts.matched
+        return len((await self._run(lambda evaluate: evaluate(rule, now, None), is_split=False)).members)
 
     async def result(self, rule: Checked, now: datetime) -> Result:
         """Evaluate one rule over all profiles: exact counts, and who the members are."""
@@ -144,7 +144,7 @@ class Engine:
         namespace = self._dataset.namespace
         return await self._dataset.run(lambda connection: documents.profile_by_id(connection, namespace, profile_id))
 
-    async def _run(self, work: Callable[[Evaluate], T]) -> T:
+    async def _run(self, work: Callable[[Evaluate], T], *, is_split: bool = True) -> T:
         """Run work that evaluates single rules over ranges of profiles, all on one state of the data."""
         stop = threading.Event()
 
@@ -152,7 +152,7 @@ class Engine:
             def evaluate(rule: Checked, now: datetime, window: range | None) -> Result:
                 if window is not None and not window:
                     return Result(Counts(0, ()), BitMap())
-                job = Job({"": rule}, now, self._stored, self._zone, window, None, stop)
+                job = Job({"": rule}, now, self._stored, self._zone, window, None, stop, is_split)
                 outcome = batch.evaluate(connection, self._layout, job)
                 return Result(outcome.counts[""], outcome.members[""])
 

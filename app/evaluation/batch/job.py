@@ -40,6 +40,7 @@ class Job:
 
     ``window`` are the numbers of the profiles to look at, default all. ``on_progress`` gets how many steps are done and
     how many there are; it is called in the thread that evaluates. ``stop`` ends the job between two steps.
+    Counts are split by namespace unless ``is_split`` is false.
     """
 
     rules: Mapping[str, Checked]
@@ -49,6 +50,7 @@ class Job:
     window: range | None = None
     on_progress: OnProgress | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    is_split: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def evaluate(connection: Connection, layout: SampleLayout, job: Job) -> Outcome:
             steps.did(len(portion))
         for key, part in _members(order, rules, numbers, found, job, steps):
             members[key] |= part
-        _add_namespaces(connection, numbers, namespaces)
+        if job.is_split:
+            _add_namespaces(connection, numbers, namespaces)
     counts = {key: _counts(one, namespaces) for key, one in members.items()}
     return Outcome(len(window), counts, members, len(atoms.rules))
 
