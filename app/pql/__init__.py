@@ -17,6 +17,7 @@
     explain              a rule in plain English
     difference           what changed between two rules
     remarks              what is doubtful about a rule that is in order
+    rewriting            a rule moved to another organization's namespace
     eligibility          whether a rule may be evaluated as events stream in, or on the edge
 
 Nothing here does I/O or reads a clock: the instant of evaluation is always an argument.
@@ -35,6 +36,7 @@ from app.pql.json_writer import to_json, to_json_text
 from app.pql.parser import parse
 from app.pql.printer import format_query
 from app.pql.remarks import remarks, review
+from app.pql.rewriting import rewrite_namespace
 from app.pql.sql import CompiledQuery, to_sql
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "parse_json",
     "remarks",
     "review",
+    "rewrite_namespace",
     "segments_used",
     "to_json",
     "to_json_text",
