@@ -194,6 +194,8 @@ class Checker:
 
     def _use(self, bound: ir.Expr, span: Span) -> ir.Expr:
         """Return what a name stands for. A named tuple set is copied, within the limit on the rule's size."""
+        if isinstance(bound, ir.Reference):
+            return ir.Reference(bound.type, bound.variable, span=span)
         if isinstance(bound, ir.Tuples):
             self._expanded_nodes += sum(1 for _ in ir.walk(bound))
             if self._expanded_nodes > MAX_EXPANDED_NODES:

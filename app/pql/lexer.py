@@ -38,8 +38,8 @@ class Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"""
-      (?P<space>[ \t\r\n]+)
-    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    [ \t\r\n]*+(?:
+      (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<refused>\.\.\.|==|<>|&&|\|\||//|/\*|\#|--(?=\s)|['\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb])
     | (?P<operator>=>|!=|<=|>=|[=<>+\-*/%!^.,:()\[\]{}])
     | "(?P<string>[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"
@@ -48,18 +48,22 @@ _TOKEN = re.compile(
     | `(?P<quoted>[^`\r\n]*(?:``[^`\r\n]*)*)`
     | @\{(?P<class>[^{}\r\n]*)\}
     | \$(?P<parameter>[0-9]+)
+    | (?P<end>\Z)
+    | (?P<wrong>(?s:.))
+    )
     """,
     re.VERBOSE,
 )
 
 _KINDS = {
-    "string": STRING,
-    "double": DOUBLE,
-    "integer": INTEGER,
-    "quoted": QUOTED_NAME,
-    "class": CLASS_REFERENCE,
-    "parameter": PARAMETER,
+    "string": (STRING, 1),
+    "double": (DOUBLE, 0),
+    "integer": (INTEGER, 0),
+    "quoted": (QUOTED_NAME, 1),
+    "class": (CLASS_REFERENCE, 2),
+    "parameter": (PARAMETER, 1),
 }
+"""The kind of token that a group makes, and how many characters open it before what the group keeps."""
 
 _REFUSED = {
     "...": ("placeholder", "`...` stands for something that was left out.", "Write the whole rule."),
@@ -102,41 +106,39 @@ def tokenize(text: str) -> list[Token]:
         )
         raise rejection("", [problem])
     tokens: list[Token] = []
-    append, match_at, offset, length = tokens.append, _TOKEN.match, 0, len(text)
-    while offset < length:
-        found = match_at(text, offset)
-        if found is None:
-            _refuse(text, offset)
-        start, offset = offset, found.end()
+    append = tokens.append
+    for found in _TOKEN.finditer(text):
         group = found.lastgroup or ""
+        value, (start, end) = found[group], found.span(group)
         if group == "name":
-            value = found.group()
-            append(Token(NAME, value, value.lower(), Span(start, offset)))
+            append(Token(NAME, value, value.lower(), Span(start, end)))
         elif group == "operator":
-            value = found.group()
-            append(Token(value, value, "", Span(start, offset)))
+            append(Token(value, value, "", Span(start, end)))
         elif group in _KINDS:
-            value = _value(text, group, found.group(group), start, offset)
-            append(Token(_KINDS[group], value, "", Span(start, offset)))
-        elif group == "refused":
-            _refuse(text, start, found.group())
-    append(Token(END, "", "", Span(length, length)))
+            kind, opening = _KINDS[group]
+            span = Span(start - opening, found.end())
+            append(Token(kind, _value(text, group, value, span), "", span))
+        elif group == "end":
+            append(Token(END, "", "", Span(start, end)))
+            break
+        else:
+            _refuse(text, start, value if group == "refused" else None)
     return tokens
 
 
-def _value(text: str, group: str, raw: str, start: int, end: int) -> str:
+def _value(text: str, group: str, raw: str, span: Span) -> str:
     """Return what a token stands for, with its quotes and escapes undone."""
     match group:
         case "string":
-            value = _unescape(text, raw, start + 1) if "\\" in raw else raw
+            value = _unescape(text, raw, span.start + 1) if "\\" in raw else raw
         case "quoted":
             value = raw.replace("``", "`")
             if not value:
-                _fail(text, "empty-name", "A quoted name cannot be empty.", Span(start, end))
+                _fail(text, "empty-name", "A quoted name cannot be empty.", span)
         case _:
             return raw
     if _SURROGATE.search(value):
-        _fail(text, "lone-surrogate", "Half of a surrogate pair is not a character.", Span(start, end))
+        _fail(text, "lone-surrogate", "Half of a surrogate pair is not a character.", span)
     return value
 
 
