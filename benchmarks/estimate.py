@@ -26,6 +26,7 @@ from pathlib import Path
 import httpx
 import structlog
 import uvicorn
+import uvloop
 
 from app.emulator import organizations
 from app.emulator.app import create_app
@@ -147,4 +148,5 @@ async def headers(client: httpx.AsyncClient, organization: organizations.Organiz
 
 if __name__ == "__main__":
     options = arguments(__doc__, profiles=200_000, rounds=9).parse_args()
-    asyncio.run(main(options.profiles, options.rounds, options.folder))
+    # As the emulator's own process does it.
+    uvloop.run(main(options.profiles, options.rounds, options.folder))
