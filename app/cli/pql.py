@@ -1,7 +1,7 @@
 """``segment-gateway pql``: rules at the command line, with no gateway and no network.
 
-Exit codes: 0 when all is well, 1 when the rule has errors, 2 when the command
-was used wrongly.
+Exit codes: 0 when all is well, 1 when a rule has errors or, for `diff`, when the rules mean different things, 2 when
+the command was used wrongly.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import typer
 from rich.console import Console
 
 from app import pql as language
-from app.cli.pql_output import diagnostic_document, show_diagnostic
+from app.cli.pql_output import change_document, diagnostic_document, show_changes, show_diagnostic
 from app.cli.pql_source import Source, read_rule, read_schema
 from app.errors import PQLError
 from app.evaluation.layout import SampleLayout
 from app.pql.diagnostics import Diagnostic, Severity
 
 _EPILOG = (
-    "Exit codes: 0 all is well, 1 the rule has errors, 2 wrong use. "
+    "Exit codes: 0 all is well, 1 the rule has errors (or the rules differ), 2 wrong use. "
     "FILE may be - for standard input; a JSON tree is told from text by itself."
 )
 
 pql = typer.Typer(
     name="pql",
-    help="Check, format, convert and compile rules. Nothing is sent anywhere.",
+    help="Check, format, convert, explain, compare and compile rules. Nothing is sent anywhere.",
     no_args_is_help=True,
     epilog=_EPILOG,
 )
@@ -123,6 +123,37 @@ def fields(
         typer.echo(name)
     for segment in segments:
         typer.echo(f"inSegment {segment}")
+
+
+@pql.command(epilog=f"Example: segment-gateway pql explain rule.pql. {_EPILOG}")
+def explain(file: RuleFile, format: Given = RuleFormat.AUTO, as_json: AsJSON = False) -> None:
+    """Say in plain English who qualifies."""
+    source = read_rule(file, format)
+    words = language.explain(_parse(source, as_json=as_json))
+    if as_json:
+        _write({"explanation": words})
+        return
+    typer.echo(words)
+
+
+@pql.command(epilog=f"Example: segment-gateway pql diff old.pql new.json. {_EPILOG}")
+def diff(
+    before: Annotated[str, typer.Argument(metavar="FILE", help="The old rule; - reads standard input.")],
+    after: Annotated[str, typer.Argument(metavar="FILE", help="The new rule.")],
+    format: Given = RuleFormat.AUTO,
+    as_json: AsJSON = False,
+) -> None:
+    """Compare two rules clause by clause. Order and spelling do not count; exit code 1 says that they differ."""
+    if before == after == "-":
+        raise typer.BadParameter("Only one of the rules can come from standard input.")
+    old, new = (_parse(read_rule(one, format), as_json=as_json) for one in (before, after))
+    found = language.difference(old, new)
+    if as_json:
+        _write({"same": found.same_meaning, "changes": [change_document(one) for one in found.changes]})
+    else:
+        show_changes(_console(), found.changes)
+    if not found.same_meaning:
+        raise typer.Exit(1)
 
 
 @pql.command(epilog=f"Example: segment-gateway pql sql rule.pql --now 2026-03-01T12:00:00Z. {_EPILOG}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.pql.diagnostics import Diagnostic, Severity
+from app.pql.difference import Change, Clause
 from app.pql.spans import NOWHERE, position
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFORMATION: "bold cyan"}
@@ -47,6 +49,35 @@ def diagnostic_document(text: str, one: Diagnostic) -> dict[str, Any]:
         "span": {"start": one.span.start, "end": one.span.end, "line": line, "column": column},
         "place": one.place,
     }
+
+
+def show_changes(console: Console, changes: Sequence[Change]) -> None:
+    """Print what changed between two rules: removed clauses with a minus sign, added ones with a plus sign."""
+    if not changes:
+        console.print("The rules mean the same.")
+    for change in changes:
+        if change.before is not None:
+            console.print(Text(f"- {_one_line(change.before.text)}", style="red"))
+        if change.after is not None:
+            console.print(Text(f"+ {_one_line(change.after.text)}", style="green"))
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """Return a change for machines; spans are offsets into the text of either rule."""
+
+    def clause(one: Clause | None) -> dict[str, Any] | None:
+        return None if one is None else {"text": one.text, "span": {"start": one.span.start, "end": one.span.end}}
+
+    return {
+        "kind": change.kind,
+        "before": clause(change.before),
+        "after": clause(change.after),
+        "among": change.among,
+    }
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _excerpt(text: str, one: Diagnostic, line: int, column: int) -> tuple[str, int, int]:

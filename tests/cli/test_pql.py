@@ -122,6 +122,33 @@ def test_fields_and_segments_are_listed() -> None:
     assert told == {"fields": ["_wwfovlab011.loyalty.level"], "segments": ["abc"]}
 
 
+def test_explain_says_who_qualifies_in_either_format() -> None:
+    told = run("explain", "-", given='person.gender = "female"')
+    assert told.returncode == 0
+    assert told.stdout.startswith("A profile qualifies when ")
+    assert run("explain", "-", given=json.dumps(TREE)).stdout == told.stdout
+    assert (
+        json.loads(run("explain", "-", "--json", given=json.dumps(TREE)).stdout)["explanation"] == told.stdout.strip()
+    )
+
+
+def test_diff_tells_changes_of_meaning_and_not_of_spelling(tmp_path: Path) -> None:
+    old, same, new = (tmp_path / name for name in ("old.pql", "same.json", "new.pql"))
+    old.write_text('person.gender = "female" and a = 1')
+    same.write_text(run("convert", "-", given='a = 1 and person.gender = "female"').stdout)
+    new.write_text('a = 2 and person.gender = "female"')
+    equal = run("diff", str(old), str(same))
+    assert (equal.returncode, equal.stdout) == (0, "The rules mean the same.\n")
+    changed = run("diff", str(old), "-", given=new.read_text())
+    assert (changed.returncode, changed.stdout) == (1, "- a = 1\n+ a = 2\n")
+    told = json.loads(run("diff", str(old), str(new), "--json").stdout)
+    assert told["same"] is False
+    assert [(one["kind"], one["before"]["text"], one["after"]["text"]) for one in told["changes"]] == [
+        ("changed", "a = 1", "a = 2")
+    ]
+    assert run("diff", "-", "-").returncode == 2
+
+
 def test_sql_runs_with_its_parameters() -> None:
     told = json.loads(run("sql", "-", "--json", "--now", "2026-03-01T12:00:00Z", given=RULE).stdout)
     with duckdb.connect() as database:
@@ -149,7 +176,7 @@ def test_wrong_use_has_a_code_of_its_own(arguments: list[str], given: bytes, sai
 
 
 def test_a_rule_that_is_no_rule_has_code_1() -> None:
-    for command in ("check", "format", "convert", "fields", "sql"):
+    for command in ("check", "format", "convert", "explain", "fields", "sql"):
         done = run(command, "-", given="a = ")
         assert done.returncode == 1, command
         assert "unexpected-token" in done.stderr
