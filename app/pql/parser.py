@@ -658,15 +658,17 @@ class Parser:
         if token.kind == "!=":
             hint = "Write one element for fewer and one for more, or use =, <, <=, >, >=."
             self._fail("count-range", "COUNT has no `!=`.", token.span, hint)
-        self._advance()
+        comparator = self._advance()
         number = self._whole_number()
+        if comparator.kind == "<" and number == 0:
+            self._fail("count-range", "No count is less than 0.", comparator.span, "Write COUNT(= 0) for none.")
         low_bound, high_bound = {
             "=": (number, number),
             "<": (None, number - 1),
             "<=": (None, number),
             ">": (number + 1, None),
             ">=": (number, None),
-        }[token.kind]
+        }[comparator.kind]
         return ast.Count(low_bound, high_bound, span=start.span.to(token.span))
 
     def _whole_number(self) -> int:

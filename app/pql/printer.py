@@ -170,6 +170,9 @@ def _(node: ast.Logical) -> str:
 
 @_text.register
 def _(node: ast.Not) -> str:
+    if isinstance(node.operand, ast.Not):
+        # Parentheses would nest deeper than the rule does, beyond what the parser reads.
+        return f"not {_text(node.operand)}"
     return f"not ({_text(node.operand)})"
 
 

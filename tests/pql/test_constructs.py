@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.pql.world import BERLIN, World, check, hostile_profiles, make_world
+from app.pql.sql import to_sql
+from tests.pql.world import BERLIN, NOW, World, WorldLayout, check, hostile_profiles, make_world
 
 
 @cache
@@ -268,3 +270,9 @@ def test_a_construct_means_the_same_twice_in_another_zone(name: str) -> None:
 def test_most_constructs_tell_profiles_apart() -> None:
     found = [len(world().by_reference(check(rule), zone=UTC)) for rule in CONSTRUCTS.values()]
     assert sum(0 < count < 150 for count in found) > len(found) * 0.9
+
+
+def test_utc_by_its_name_is_written_as_utc() -> None:
+    checked = check("joinedAt occurs <= 1 months after address.since")
+    written = [to_sql(checked, WorldLayout(), NOW, zone).sql() for zone in (UTC, ZoneInfo("UTC"))]
+    assert written[0] == written[1]

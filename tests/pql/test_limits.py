@@ -54,3 +54,14 @@ def test_everything_about_a_long_rule_is_told_in_bounded_time(name: str) -> None
     assert pql.to_json(query)
     assert not pql.difference(query, query).changes
     assert time.process_time() - begun < 5
+
+
+def test_many_negations_are_written_as_the_parser_reads_them() -> None:
+    query = pql.parse("not " * 60 + "true")
+    assert pql.parse(pql.format_query(query)).body == query.body
+
+
+def test_a_count_below_nothing_is_refused() -> None:
+    with pytest.raises(PQLError) as refusal:
+        pql.parse("CHAIN(xEvent, timestamp, [A: WHAT(true) COUNT(< 0)])")
+    assert refusal.value.diagnostics[0].code == "count-range"

@@ -28,6 +28,11 @@ class Clock:
     zone: tzinfo
     bind: Bind
 
+    @property
+    def _is_utc(self) -> bool:
+        """Whether the wall clock shows what the columns hold; also for the zone of that name."""
+        return self.zone is UTC or getattr(self.zone, "key", None) in {"UTC", "Etc/UTC"}
+
     def instant(self, at: datetime) -> SQL:
         """Return a known instant as the columns hold it."""
         return cast(self.bind(at.astimezone(UTC).replace(tzinfo=None)), "TIMESTAMP")
@@ -128,13 +133,13 @@ class Clock:
 
     def _to_wall(self, at: SQL) -> SQL:
         """Return what the zone's wall clock shows at an instant."""
-        if self.zone is UTC:
+        if self._is_utc:
             return at
         return function("timezone", self._zone_name(), function("timezone", self.bind("UTC"), at.copy()))
 
     def _to_utc(self, wall: SQL) -> SQL:
         """Return the instant at which the wall clock shows a time."""
-        if self.zone is UTC:
+        if self._is_utc:
             return wall
         before, after = (self._by_offset_near(wall, days) for days in (-1, 1))
         shows_before, shows_after = (exp.EQ(this=self._to_wall(one), expression=wall.copy()) for one in (before, after))
