@@ -42,6 +42,7 @@ class Action(StrEnum):
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"
     ACCESS_KEY_ISSUE = "tenant:access_key:issue"
+    AUDIT_EXPORT = "tenant:audit:export"
     INTEGRATION_ISSUE = "tenant:integration:issue"
 
 

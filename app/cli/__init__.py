@@ -1,7 +1,8 @@
 """The command ``segment-gateway``.
 
 `demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database;
-`export-scenario` writes down what an emulator holds; `pql` reads rules; `settings` prints what the environment may say.
+`export-scenario` writes down what an emulator holds; `pql` reads rules; `audit` exports and verifies
+the audit; `settings` prints what the environment may say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import typer
 
 from app.cli import demo, emulate, export_scenario, migrate, serve
+from app.cli.audit import audit
 from app.cli.pql import pql
 from app.errors import GatewayError
 from app.settings import environment_names
@@ -28,6 +30,7 @@ cli.command("emulate")(emulate.emulate)
 cli.command("export-scenario")(export_scenario.export_scenario)
 cli.command("migrate")(migrate.migrate)
 cli.add_typer(pql)
+cli.add_typer(audit)
 
 
 @cli.command("settings")

@@ -89,6 +89,16 @@ class AuditEventRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def span(self, *, since: datetime | None = None, until: datetime | None = None) -> tuple[int, int] | None:
+        """Return the first and last number of the events from ``since`` to before ``until``; ``None`` without any."""
+        statement = select(func.min(Row.sequence), func.max(Row.sequence)).where(Row.tenant_id == self._tenant_id)
+        if since is not None:
+            statement = statement.where(Row.at >= since)
+        if until is not None:
+            statement = statement.where(Row.at < until)
+        first, last = (await self._session.execute(statement)).one()
+        return None if first is None else (first, last)
+
     async def unresolved(self, *, before: datetime) -> Sequence[Row]:
         """Return intents written before a moment that no outcome followed."""
         statement = (
