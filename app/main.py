@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.asgi import BodyLimit, TrailingSlash
+from app.audit.checkpoints import CheckpointKey, CheckpointWriter
 from app.audit.recorder import AuditRecorder
 from app.auth.bearer import BearerAuthenticator
 from app.auth.clients import ClientTokens
@@ -56,7 +57,7 @@ from app.services.search import SearchService
 from app.services.segment_definitions import SegmentDefinitionService
 from app.services.segment_jobs import SegmentJobService
 from app.services.viewer import ViewerService
-from app.settings import SecuritySettings, Settings
+from app.settings import AuditSettings, SecuritySettings, Settings
 from app.store.database import Database
 from app.store.migrate import head_revision
 from app.sync.pull import SandboxPuller
@@ -95,6 +96,13 @@ def make_sealer(security: SecuritySettings, state_dir: Path) -> Sealer:
     return Sealer(master_key_file(state_dir / "master.key"))
 
 
+def make_checkpoint_key(audit: AuditSettings, state_dir: Path) -> CheckpointKey:
+    """Return the key of the environment that signs checkpoints, or one kept in the state folder."""
+    if audit.audit_signing_key is not None:
+        return CheckpointKey.read(audit.audit_signing_key.get_secret_value())
+    return CheckpointKey.of_file(state_dir / "audit-signing.key")
+
+
 async def build_gateway(settings: Settings, database_url: str, *, http: httpx.AsyncClient | None = None) -> Gateway:
     """Wire the gateway on a migrated database.
 
@@ -106,6 +114,11 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
     )
     await database.verify(head_revision())
     sealer = make_sealer(settings.security, settings.server.state_dir)
+    checkpoints = CheckpointWriter(
+        database,
+        make_checkpoint_key(settings.audit, settings.server.state_dir),
+        interval_s=settings.audit.audit_checkpoint_interval_s,
+    )
     metrics = Metrics()
 
     outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
@@ -130,7 +143,7 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         ],
         middleware=_middleware(database, clients, metrics, settings.server.max_body_bytes),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
-        lifespan=_lifespan(database, outbound, door, sync),
+        lifespan=_lifespan(database, outbound, door, sync, checkpoints),
     )
     app.router.redirect_slashes = False
     return Gateway(app, database, sealer, services, sync)
@@ -238,17 +251,19 @@ def _operations_routes(database: Database, metrics: Metrics) -> list[Route]:
 
 
 def _lifespan(
-    database: Database, outbound: httpx.AsyncClient, door: WriteDoor, sync: SyncWorker
+    database: Database, outbound: httpx.AsyncClient, door: WriteDoor, sync: SyncWorker, checkpoints: CheckpointWriter
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         worker = asyncio.create_task(sync.run(), name="sync")
+        signer = asyncio.create_task(checkpoints.run(), name="audit checkpoints")
         try:
             yield
         finally:
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
+            for task in (signer, worker):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await door.drain()
             await outbound.aclose()
             await database.close()

@@ -56,6 +56,17 @@ class SecuritySettings(_Settings):
     access_token_lifetime_s: int = Field(3600, ge=60, description="Life of a token issued to an integration.")
 
 
+class AuditSettings(_Settings):
+    """How the audit is made provable."""
+
+    audit_signing_key: SecretStr | None = Field(
+        None,
+        description="Key that signs the audit's checkpoints (Ed25519): 32 bytes as base64. Without it a file is made "
+        "in the state folder, readable by its owner only.",
+    )
+    audit_checkpoint_interval_s: float = Field(300.0, gt=0, description="Pause between two checkpoints of the audit.")
+
+
 class UpstreamSettings(_Settings):
     """How AEP is called. The hosts belong to each tenant."""
 
@@ -90,6 +101,7 @@ GROUPS: tuple[type[_Settings], ...] = (
     ServerSettings,
     DatabaseSettings,
     SecuritySettings,
+    AuditSettings,
     UpstreamSettings,
     SyncSettings,
     LogSettings,
@@ -105,6 +117,7 @@ class Settings:
         server: ServerSettings | None = None,
         database: DatabaseSettings | None = None,
         security: SecuritySettings | None = None,
+        audit: AuditSettings | None = None,
         upstream: UpstreamSettings | None = None,
         sync: SyncSettings | None = None,
         log: LogSettings | None = None,
@@ -112,6 +125,7 @@ class Settings:
         self.server = server or ServerSettings()
         self.database = database or DatabaseSettings()
         self.security = security or SecuritySettings()
+        self.audit = audit or AuditSettings()
         self.upstream = upstream or UpstreamSettings()
         self.sync = sync or SyncSettings()
         self.log = log or LogSettings()

@@ -371,8 +371,10 @@ class ChainVerifier:
     The roots of ``checkpoints`` are compared on the way; their signatures are the matter of `check_signatures`.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint] = ()) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint] = (), watched: Iterable[int] = ()) -> None:
         self.report = Report()
+        self.seen: dict[int, str] = {}  # the hashes of the events that are watched
+        self._watched = frozenset(watched)
         self._tree = Frontier()
         self._awaited = sorted(checkpoints, key=lambda one: one.size, reverse=True)
         self._expected = 0
@@ -421,6 +423,8 @@ class ChainVerifier:
         self._expected, self._expected_hash = sequence + 1, recorded
         report = self.report
         report.events, report.last, report.last_hash = report.events + 1, sequence, recorded
+        if sequence in self._watched:
+            self.seen[sequence] = recorded
         if report.first != 1:
             return
         self._tree.append(recorded)
@@ -464,6 +468,12 @@ def verify_chain(
     verifier = ChainVerifier(checkpoints)
     if begins_with is not None:
         verifier.expect(begins_with)
+    return _feed(verifier, events, progress)
+
+
+def _feed(
+    verifier: ChainVerifier, events: Iterable[bytes | dict[str, Any]], progress: Callable[[int], None] | None
+) -> Report:
     take = verifier.take
     for number, entry in enumerate(events, 1):
         take(entry)
@@ -543,16 +553,35 @@ def verify_bundle(
         raise Unreadable("A file of the bundle is no JSON object.")
     keys = [read_key(one) for one in (public_keys or bundle.text("public-keys.txt").splitlines()) if one.strip()]
     with bundle.lines() as lines:
-        begins_with = manifest.get("first") if isinstance(manifest.get("first"), int) else None
-        report = verify_chain(lines, checkpoints, begins_with=begins_with, progress=progress)
+        inclusion = _inclusion_proofs(proofs)
+        chain = ChainVerifier(checkpoints, (one["sequence"] for one in inclusion))
+        if isinstance(manifest.get("first"), int):
+            chain.expect(manifest["first"])
+        report = _feed(chain, lines, progress)
+    _check_last(report, manifest.get("last"))
+    _check_inclusion(chain, checkpoints, inclusion)
+    _check_consistency(report, checkpoints, proofs)
+    is_extract = not manifest.get("complete", not checkpoints)
+    conclude(report, checkpoints, keys, trusted=bool(public_keys), is_extract=is_extract)
+    return report
+
+
+def conclude(
+    report: Report,
+    checkpoints: Sequence[Checkpoint],
+    keys: Sequence[bytes],
+    *,
+    trusted: bool,
+    is_extract: bool = False,
+) -> None:
+    """Complete a report of a chain by the checkpoints' signatures, the chain's end, and what should be remarked.
+
+    ``trusted`` tells that the keys came by another way than the checkpoints.
+    """
     report.keys = [key_text(key) for key in keys]
     check_signatures(report, checkpoints, keys)
-    is_extract = not manifest.get("complete", not checkpoints)
-    check_proofs(report, checkpoints, proofs)
     check_end(report, checkpoints, is_extract=is_extract)
-    _check_last(report, manifest.get("last"))
-    _remark(report, trusted=bool(public_keys))
-    return report
+    _remark(report, trusted=trusted)
 
 
 def _check_last(report: Report, last: Any) -> None:
@@ -561,9 +590,39 @@ def _check_last(report: Report, last: Any) -> None:
         report.broken = Break("cut", report.last + 1, message)
 
 
-def check_proofs(report: Report, checkpoints: Sequence[Checkpoint], proofs: dict[str, Any]) -> None:
-    """Check the inclusion and consistency proofs of a bundle against its checkpoints."""
-    if report.broken is not None or not proofs:
+def _inclusion_proofs(proofs: dict[str, Any]) -> list[dict[str, Any]]:
+    found = proofs.get("inclusion", [])
+    kinds = {"sequence": int, "hash": str, "size": int, "path": list}
+    if not isinstance(found, list) or not all(
+        isinstance(one, dict) and all(isinstance(one.get(name), kind) for name, kind in kinds.items()) for one in found
+    ):
+        raise Unreadable("The proofs of the bundle cannot be read.")
+    return found
+
+
+def _check_inclusion(chain: ChainVerifier, checkpoints: Sequence[Checkpoint], proofs: Sequence[dict[str, Any]]) -> None:
+    """Tie events of an extract to the roots; what comes before such an event is tied to it by the chain."""
+    report = chain.report
+    roots = {one.size: bytes.fromhex(one.root) for one in checkpoints}
+    for one in proofs:
+        sequence = one["sequence"]
+        if report.broken is not None:
+            return
+        try:
+            path = [bytes.fromhex(node) for node in one["path"]]
+            holds = chain.seen.get(sequence) == one["hash"] and includes(
+                one["hash"], sequence - 1, one["size"], path, roots[one["size"]]
+            )
+        except (KeyError, TypeError, ValueError):
+            holds = False
+        if not holds:
+            report.broken = Break("proof", sequence, f"The proof of event {sequence} does not hold.")
+            return
+        report.covered = max(report.covered, sequence)
+
+
+def _check_consistency(report: Report, checkpoints: Sequence[Checkpoint], proofs: dict[str, Any]) -> None:
+    if report.broken is not None:
         return
     roots = {one.size: bytes.fromhex(one.root) for one in checkpoints}
     try:
@@ -573,14 +632,6 @@ def check_proofs(report: Report, checkpoints: Sequence[Checkpoint], proofs: dict
                 message = f"The checkpoint over {one['from']} events is not the beginning of the one over {one['to']}."
                 report.broken = Break("proof", one["from"], message)
                 return
-        for one in proofs.get("inclusion", ()):
-            path = [bytes.fromhex(node) for node in one["path"]]
-            size, sequence = one["size"], one["sequence"]
-            if not includes(one["hash"], sequence - 1, size, path, roots[size]):
-                report.broken = Break("proof", sequence, f"The proof of event {sequence} does not hold.")
-                return
-            if one["hash"] == report.last_hash and sequence == report.last:
-                report.covered = sequence
     except (KeyError, TypeError, ValueError) as problem:
         report.broken = Break("proof", report.first, f"The proofs cannot be read: {problem!r}.")
 

@@ -35,10 +35,12 @@ from app.audit.export import (
     events_of,
     span_of,
 )
+from app.audit.proofs import evidence_of
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.cli.postgres import database_url
 from app.context import Actor, ActorKind, Entrance
-from app.settings import DatabaseSettings, ServerSettings
+from app.main import make_checkpoint_key
+from app.settings import AuditSettings, DatabaseSettings, ServerSettings
 from app.store.database import Database
 from app.store.migrate import head_revision
 from app.store.rows import TenantRow
@@ -89,6 +91,13 @@ def export_audit(
     typer.echo(f"{count} events written{f' to {output}' if output else ''}.", err=True)
 
 
+@audit.command("key")
+def show_key(state_dir: StateDir = None) -> None:
+    """Print the public key that checkpoints are signed with, for whoever verifies them."""
+    key = make_checkpoint_key(AuditSettings(), state_dir or ServerSettings().state_dir)
+    typer.echo(key.public_text)
+
+
 @audit.command("verify")
 def verify_audit(
     file: Annotated[Path | None, typer.Argument(help="A bundle, or a file of events; the database without.")] = None,
@@ -106,7 +115,7 @@ def verify_audit(
             with _progress(None) as advance:
                 report = verifier.verify_bundle(file, keys, progress=advance)
         else:
-            report = _run(state_dir, lambda database: _verify(database, str(tenant)))
+            report = _run(state_dir, lambda database: _verify(database, str(tenant), keys))
     except (verifier.Unreadable, OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as problem:
         typer.echo(f"segment-gateway: {file or tenant} cannot be read: {problem}", err=True)
         raise typer.Exit(2) from None
@@ -130,7 +139,8 @@ async def _export(
     span = await span_of(database, tenant.id, since=bounds[0], until=bounds[1])
     if span is None:
         raise typer.BadParameter("There are no events in that time.", param_hint="--from/--to")
-    writer = _writer(format, file, tenant, span, Evidence())
+    evidence = await evidence_of(database, tenant.id, span) if format is ExportFormat.BUNDLE else Evidence()
+    writer = _writer(format, file, tenant, span, evidence)
     with _progress(span.count) as advance:
         done = 0
         async for events in events_of(database, tenant.id, span):
@@ -162,10 +172,13 @@ async def _record(
         await AuditRecorder().record(unit, operation, Phase.RECORDED, detail=detail)
 
 
-async def _verify(database: Database, name: str) -> verifier.Report:
+async def _verify(database: Database, name: str, given: list[str]) -> verifier.Report:
     tenant = await _tenant(database, name)
     span = await span_of(database, tenant.id)
-    chain = verifier.ChainVerifier()
+    async with database.read(tenant.id) as unit:
+        rows = await unit.audit_checkpoints.last_of_each_day()
+    checkpoints = [verifier.read_checkpoint(row.note) for row in rows]
+    chain = verifier.ChainVerifier(checkpoints)
     if span is not None:
         # From 1, whatever the first event there is: a chain without its beginning is broken.
         chain.expect(1)
@@ -174,6 +187,8 @@ async def _verify(database: Database, name: str) -> verifier.Report:
                 for event in events:
                     chain.take(document_of(event))
                 advance(chain.report.events)
+    keys = [verifier.read_key(key) for key in given or sorted({row.public_key for row in rows})]
+    verifier.conclude(chain.report, checkpoints, keys, trusted=bool(given))
     return chain.report
 
 

@@ -43,7 +43,7 @@ def add_viewer(routes: Routes, viewer: ViewerService) -> None:
 
 
 def add_audit_events(routes: Routes, audit: AuditService) -> None:
-    """Add ``GET /v1/audit-events``: one entry for each operation, newest first."""
+    """Add ``GET /v1/audit-events``: one entry for each operation, newest first; and the proof of one event."""
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
         query = request.query_params
@@ -59,7 +59,27 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
         page = PageArgs(first=_number(query.get("first"), "first"), after=query.get("after"))
         return json_answer(_page(await audit.page(ctx, filter=wanted, page=page)))
 
+    async def prove(request: Request, ctx: RequestContext) -> Response:
+        older = _number(request.query_params.get("consistentFrom"), "consistentFrom")
+        found = await audit.proof(ctx, str(request.path_params["id"]), consistent_from=older)
+        size = found.checkpoint.size
+        body: dict[str, Any] = {
+            "event": found.event,
+            "checkpoint": {
+                "size": size,
+                "root": found.checkpoint.root,
+                "at": found.checkpoint.at.isoformat(),
+                "note": found.checkpoint.note,
+                "publicKey": found.checkpoint.public_key,
+            },
+            "inclusion": {"index": found.event["sequence"] - 1, "size": size, "path": found.inclusion},
+        }
+        if found.consistency is not None:
+            body["consistency"] = {"from": older, "to": size, "path": found.consistency}
+        return json_answer(body)
+
     routes.add("GET", "/v1/audit-events", list_all)
+    routes.add("GET", "/v1/audit-events/{id}/proof", prove)
 
 
 def _page(page: Page[AuditEventRow]) -> dict[str, Any]:

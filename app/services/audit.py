@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from app.audit.export import document_of
+from app.audit.proofs import leaves_of, prove_consistency, prove_inclusion
 from app.context import RequestContext
-from app.errors import InvalidRequest
+from app.errors import Conflict, InvalidRequest, NotFound
 from app.services.paging import Page, PageArgs, decode_cursor, encode_cursor, page_size
 from app.services.permissions import require
 from app.store.audit_events import AuditEventFilter, SequenceWindow
 from app.store.database import Database
-from app.store.rows import AuditEventRow
+from app.store.rows import AuditCheckpointRow, AuditEventRow
 
 _CURSOR_KEY = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class EventProof:
+    """An event as it was hashed, and the nodes (hex) that lead from it to the root of a signed checkpoint.
+
+    ``consistency`` leads from the older checkpoint that was asked about to this one; ``None`` when none was.
+    """
+
+    event: dict[str, Any]
+    checkpoint: AuditCheckpointRow
+    inclusion: list[str]
+    consistency: list[str] | None = None
 
 
 class AuditService:
@@ -41,6 +60,41 @@ class AuditService:
             total = await unit.audit_events.count(filter) if with_total else None
         cursors = tuple(encode_cursor([_CURSOR_KEY, row.sequence]) for row in found.rows)
         return Page(found.rows, cursors, found.has_next, found.has_previous, total)
+
+    async def proof(self, ctx: RequestContext, event_id: str, *, consistent_from: int | None = None) -> EventProof:
+        """Prove that an event is under the newest checkpoint, and that this one continues an older one.
+
+        Raises `Forbidden`, `NotFound` for the event or the older checkpoint, `Conflict` before there is a checkpoint.
+        """
+        require(ctx, "list_audit_events")
+        async with self._database.read(ctx.tenant.id) as unit:
+            event = await unit.audit_events.get(_event_id(event_id))
+            if event is None:
+                raise NotFound(f"There is no audit event {event_id}.")
+            newest = await unit.audit_checkpoints.newest()
+            if newest is None or newest.size < event.sequence:
+                raise Conflict(
+                    f"Event {event.sequence} is not under a checkpoint yet.",
+                    hint="The gateway signs one every few minutes; ask again then.",
+                )
+            if consistent_from is not None and await unit.audit_checkpoints.of_size(consistent_from) is None:
+                raise NotFound(f"There is no checkpoint over {consistent_from} events.")
+            leaves = await leaves_of(unit, newest.size)
+        if len(leaves) != newest.size:
+            raise Conflict(
+                f"Event {len(leaves) + 1} is missing from the chain: nothing can be proved.",
+                hint="Run 'segment-gateway audit verify' and keep the database as it is.",
+            )
+        path = await prove_inclusion(leaves, event.sequence - 1, newest.size)
+        steps = None if consistent_from is None else await prove_consistency(leaves, consistent_from, newest.size)
+        return EventProof(document_of(event), newest, path, steps)
+
+
+def _event_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"There is no audit event {text}.") from None
 
 
 def _sequence(cursor: str | None, argument: str) -> int | None:

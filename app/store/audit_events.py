@@ -89,6 +89,21 @@ class AuditEventRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def hashes(self, *, after_sequence: int = 0, limit: int = 1000) -> list[tuple[int, str]]:
+        """Return numbers and hashes of the chain in the order they were written."""
+        statement = (
+            select(Row.sequence, Row.hash)
+            .where(Row.tenant_id == self._tenant_id, Row.sequence > after_sequence)
+            .order_by(Row.sequence)
+            .limit(limit)
+        )
+        return [(sequence, hash_hex) for sequence, hash_hex in (await self._session.execute(statement)).all()]
+
+    async def get(self, event_id: UUID) -> Row | None:
+        """Return one event."""
+        statement = select(Row).where(Row.tenant_id == self._tenant_id, Row.id == event_id)
+        return (await self._session.scalars(statement)).one_or_none()
+
     async def span(self, *, since: datetime | None = None, until: datetime | None = None) -> tuple[int, int] | None:
         """Return the first and last number of the events from ``since`` to before ``until``; ``None`` without any."""
         statement = select(func.min(Row.sequence), func.max(Row.sequence)).where(Row.tenant_id == self._tenant_id)

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from app.errors import InternalError
 from app.store.audiences import AudienceRepository
+from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
@@ -70,6 +71,7 @@ class ReadUnit:
         self.segment_definitions = SegmentDefinitionRepository(session, tenant_id)
         self.audiences = AudienceRepository(session, tenant_id)
         self.audit_events = AuditEventRepository(session, tenant_id)
+        self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
 

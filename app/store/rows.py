@@ -272,6 +272,25 @@ class SyncStateRow(Base):
     objects: Mapped[int] = mapped_column(default=0)
 
 
+class AuditCheckpointRow(Base):
+    """A signed statement about the first ``size`` events of a tenant's audit chain; append-only like the chain.
+
+    ``note`` is what was signed, with the signature. ``frontier`` holds the complete subtrees, to go on from.
+    """
+
+    __tablename__ = "audit_checkpoints"
+    __table_args__ = (UniqueConstraint("tenant_id", "size"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    size: Mapped[int] = mapped_column(BigInteger)
+    root: Mapped[str]
+    at: Mapped[datetime]
+    note: Mapped[str]
+    public_key: Mapped[str]
+    frontier: Mapped[list[str]]
+
+
 class AuditEventRow(Base):
     """One link of a tenant's audit chain; never changed and never deleted (the database refuses both).
 

@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 from app.audit.actions import Action, Phase
+from app.audit.checkpoints import CheckpointKey, CheckpointWriter
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.store.database import Database
 from tests.factories import MadeTenant, make_tenant
@@ -141,3 +142,32 @@ async def test_wrong_use_is_said_and_ends_with_two(
     assert done.returncode == 2
     assert said in b" ".join(done.stderr.replace("│".encode(), b" ").split())
     assert b"Traceback" not in done.stderr
+
+
+async def test_a_bundle_is_proved_by_the_key_that_the_gateway_names(
+    luma: MadeTenant, database: Database, database_url: str, owner_url: str, tmp_path: Path
+) -> None:
+    key = (await run(database_url, tmp_path, "key")).stdout.decode().strip()
+    signer = CheckpointKey.of_file(tmp_path / "audit-signing.key")
+    assert key == signer.public_text
+    file, extract = tmp_path / "audit.zip", tmp_path / "extract.zip"
+    await CheckpointWriter(database, signer, interval_s=3600).write_all()
+    done = await run(database_url, tmp_path, "export", "--tenant", "luma", "--format", "bundle", "-o", str(file))
+    assert done.returncode == 0, done.stderr
+    times = ("--from", "2026-03-03", "--to", "2026-03-06", "--format", "bundle", "-o", str(extract))
+    assert (await run(database_url, tmp_path, "export", "--tenant", "luma", *times)).returncode == 0
+    zipfile.ZipFile(file).extractall(tmp_path / "unpacked")
+    for bundle, covered in ((file, 12), (extract, 7)):
+        done = await alone(tmp_path / "unpacked", bundle, "--json", "--public-key", key)
+        report = json.loads(done.stdout)
+        assert (report["broken"], report["checkpoints"], report["covered"]) == (None, 1, covered)
+        other = CheckpointKey(bytes(32)).public_text
+        done = await alone(tmp_path / "unpacked", bundle, "--json", "--public-key", other)
+        assert (done.returncode, json.loads(done.stdout)["broken"]["kind"]) == (1, "checkpoint")
+    owner = await asyncpg.connect(owner_url)
+    await owner.execute("ALTER TABLE audit_events DISABLE TRIGGER audit_events_append_only")
+    await owner.execute("DELETE FROM audit_events WHERE sequence > 9")
+    await owner.close()
+    done = await run(database_url, tmp_path, "verify", "--tenant", "luma", "--json", "--public-key", key)
+    broken = json.loads(done.stdout)["broken"]
+    assert (done.returncode, broken["kind"], broken["sequence"]) == (1, "cut", 10)
