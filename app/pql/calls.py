@@ -324,14 +324,21 @@ def _array(checker: Checker, node: ast.MethodCall, receiver: ir.Expr, _scope: Sc
 
 
 def _scoped(checker: Checker, node: ast.MethodCall, receiver: ir.Expr, scope: Scope) -> ir.Expr:
-    if isinstance(receiver.type, MapType) and node.name == "map":
-        return _map_of_entries(checker, node, receiver, receiver.type, scope)
+    if node.name == "map" and (isinstance(receiver.type, MapType) or _maps_entries(node, receiver)):
+        type_ = receiver.type if isinstance(receiver.type, MapType) else MapType(UNKNOWN, UNKNOWN)
+        return _map_of_entries(checker, node, receiver, type_, scope)
     if isinstance(receiver, ir.Tuples) and node.name == "exists" and not node.arguments:
         return checker.truth(receiver)
     array = checker.array(receiver, node.receiver.span)
     if array is None:
         return ir.Invalid(UNKNOWN, span=node.span)
     return _SCOPED_CHECKS[node.name](checker, node, array, scope)
+
+
+def _maps_entries(node: ast.MethodCall, receiver: ir.Expr) -> bool:
+    """Tell whether a value of unknown type is read as a map, because its lambda wants a key and a value."""
+    first = node.arguments[0]
+    return isinstance(receiver.type, UnknownType) and isinstance(first, ast.Lambda) and len(first.parameters) == 2
 
 
 def _element_scope(

@@ -71,9 +71,11 @@ def test_clauses_read_as_sentences(rule: str, text: str) -> None:
 def test_every_literal_and_field_of_every_construct_is_told(construct: str) -> None:
     query = pql.parse(CONSTRUCTS[construct])
     text = explain(query)
-    for node in ast.walk(query.body):
+    nodes = list(ast.walk(query.body))
+    operations = [node.arguments[0] for node in nodes if isinstance(node, ast.Call) and node.name == "stringCompare"]
+    for node in nodes:
         match node:
-            case ast.StringLiteral(value) if construct != "`stringCompare`" or value != "equals":
+            case ast.StringLiteral(value) if node not in operations:
                 assert value in text
             case ast.Step(name) if not name.startswith("_") and name != "xEvent":
                 assert field_words((name,)) in text
