@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from inspect import getmembers, isclass
 from pathlib import Path
@@ -10,10 +11,14 @@ import pytest
 
 from app import pql
 from app.pql import ast, ir
+from app.pql.checker import MAX_EXPANDED_NODES
+from app.pql.eligibility import ReferencedSegment
 from app.pql.functions import FUNCTIONS
+from app.pql.lexer import MAX_TEXT_BYTES
+from app.pql.parser import MAX_DEPTH
 from tests.pql import language_page
 from tests.pql.constructs import CONSTRUCTS, MEMBERSHIPS
-from tests.pql.language_page import COLUMNS, PROFILES, Sample, Seen, constructs, functions, replaced, table
+from tests.pql.language_page import COLUMNS, PROFILES, SEGMENT, Sample, Seen, constructs, functions, replaced, table
 
 BASES = {ast.Node, ast.Expr, ir.Expr, ir.Predicate}
 """Nothing in a tree is of one of these classes itself."""
@@ -81,6 +86,40 @@ def test_every_node_of_both_trees_is_among_the_constructs(sample: Sample) -> Non
     # A class as a source belongs to decisioning; what `select` gives has become a test or a count once it is checked.
     assert _nodes(ast, ast.Node) - written == {ast.ClassReference}
     assert _nodes(ir, ir.Expr) - meant == {ir.Invalid, ir.Tuples}
+
+
+def test_the_rules_on_the_page_are_rules(sample: Sample, repository_root: Path) -> None:
+    rules = re.findall(r"^```pql\n(.*?)^```", (repository_root / "docs/pql.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(rules) > 2
+    for rule in rules:
+        pql.check(pql.parse(rule), sample.schema)
+
+
+def test_the_page_names_every_reason_against_streaming_and_edge(sample: Sample, repository_root: Path) -> None:
+    event = "xEvent[timestamp occurs today].exists()"
+    membership = 'segmentMembership.get("AAMSegments").get("1").status = "realized"'
+    rules = [*CONSTRUCTS.values(), membership, f"not {event}", f'{event} and inSegment("{SEGMENT}")']
+    known = {SEGMENT: ReferencedSegment("streaming")}
+    found = {
+        reason.code
+        for rule in rules
+        for reason in pql.classify(pql.check(pql.parse(rule), sample.schema), known).reasons
+    }
+    section = _section(repository_root, "Streaming, edge, batch")
+    named = {
+        code for cell in re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE) for code in re.findall(r"`(.*?)`", cell)
+    }
+    assert named == found
+
+
+def test_the_page_names_the_limits_of_the_code(repository_root: Path) -> None:
+    section = _section(repository_root, "Limits")
+    for words in (f"{MAX_TEXT_BYTES // 1024} KB", f"{MAX_DEPTH} levels", f"{MAX_EXPANDED_NODES:,} nodes"):
+        assert words in section
+
+
+def _section(repository_root: Path, title: str) -> str:
+    return (repository_root / "docs/pql.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def _nodes(module: object, base: type) -> set[type]:
