@@ -12,6 +12,7 @@ from typing import Any
 from app.aep.paths import EXPERIENCE_EVENT_UNION, PROFILE_UNION
 from app.evaluation import model
 from app.evaluation.model import Field, LookupEntity, Path
+from app.pql.memberships import MEMBERSHIP_FIELD
 
 Document = dict[str, Any]
 
@@ -30,6 +31,7 @@ def profile_union(namespace: str) -> Document:
     properties = _properties(model.PROFILES.fields, namespace)
     _place(properties, model.path_in(model.PERKS_PATH, namespace), _array(_perk(), "Perks of the level"))
     _place(properties, model.IDENTITY_MAP_PATH, _identity_map())
+    _place(properties, (MEMBERSHIP_FIELD,), _segment_membership())
     return _union(PROFILE_UNION, "https://ns.adobe.com/xdm/context/profile", "XDM Individual Profile", properties)
 
 
@@ -114,4 +116,23 @@ def _identity_map() -> Document:
         "type": "object",
         "meta:xdmType": "map",
         "additionalProperties": identities,
+    }
+
+
+def _segment_membership() -> Document:
+    """Return the field in which AEP shows who is in which segment; it is kept apart from the profiles' tables."""
+    membership = {
+        "type": "object",
+        "meta:xdmType": "object",
+        "properties": {
+            "lastQualificationTime": _JSON_TYPES["date-time"] | {"title": "Since when"},
+            "status": _JSON_TYPES["string"] | {"title": "Status", "enum": ["existing", "exited", "realized"]},
+        },
+    }
+    of_namespace = {"type": "object", "meta:xdmType": "map", "additionalProperties": membership}
+    return {
+        "title": "Segment membership by namespace",
+        "type": "object",
+        "meta:xdmType": "map",
+        "additionalProperties": of_namespace,
     }

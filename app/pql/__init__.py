@@ -13,6 +13,7 @@
     layout, sql          where fields live in tables; checked tree to a statement
     reference            checked tree and one profile to true or false: slow, obvious, the judge
     fields               which fields and segments a rule reads
+    memberships          memberships read by their path, as inSegment
     canonical            one form and one hash for all spellings of a rule
     explain              a rule in plain English
     difference           what changed between two rules
@@ -33,6 +34,7 @@ from app.pql.expressions import JSON, TEXT, Format, other_format, parse_expressi
 from app.pql.fields import fields_used, segments_used
 from app.pql.json_reader import parse_json
 from app.pql.json_writer import to_json, to_json_text
+from app.pql.memberships import by_segment
 from app.pql.parser import parse
 from app.pql.printer import format_query
 from app.pql.remarks import remarks, review
@@ -53,6 +55,7 @@ __all__ = [
     "Query",
     "Reason",
     "ReferencedSegment",
+    "by_segment",
     "canonical",
     "check",
     "classify",

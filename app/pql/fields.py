@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.pql import ir
 from app.pql.checker import Checked
+from app.pql.memberships import segment_of_status
 
 _ELEMENT_SOURCES = (ir.Kept, ir.Distinct, ir.Ranked, ir.Head, ir.Grouped)
 
@@ -20,9 +21,12 @@ def fields_used(checked: Checked) -> tuple[str, ...]:
 
 
 def segments_used(checked: Checked) -> tuple[str, ...]:
-    """Return the ids of the segments that a rule refers to with ``inSegment``, in order, each once."""
-    ids = [node.segment_id for node in ir.walk(checked.root) if isinstance(node, ir.InSegment)]
-    return tuple(dict.fromkeys(ids))
+    """Return the ids of the segments that a rule refers to, by ``inSegment`` or by path, in order, each once."""
+    ids = [
+        node.segment_id if isinstance(node, ir.InSegment) else segment_of_status(node, checked.profile)
+        for node in ir.walk(checked.root)
+    ]
+    return tuple(dict.fromkeys(one for one in ids if one is not None))
 
 
 def _is_below(path: str, parent: str) -> bool:

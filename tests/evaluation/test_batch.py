@@ -281,3 +281,10 @@ async def test_definitions_of_every_kind_agree(engine: Engine, dataset: Dataset)
     for key, rule in rules.items():
         alone = await single.result(rule, AS_OF)
         assert (outcome.members[key], outcome.counts[key]) == (alone.members, alone.counts)
+
+
+async def test_a_membership_by_its_path_is_the_stored_one(dataset: Dataset) -> None:
+    stored = BitMap(range(0, SPEC.profiles, 3))
+    engine = Engine(dataset, stored=lambda _segment_id: stored.copy())
+    rule = 'segmentMembership.get("ups").get("x").status in ["realized", "existing"]'
+    assert await engine.count(checked(rule), AS_OF) == len(stored)

@@ -23,7 +23,7 @@ from app.evaluation.dataset import Connection
 from app.evaluation.layout import SampleLayout
 from app.evaluation.namespaces import NAMESPACES
 from app.evaluation.selection import Counts, NamespaceCount
-from app.pql import Checked
+from app.pql import Checked, by_segment
 
 PROFILES_PER_RANGE = 16 * bitmaps.CONTAINER
 
@@ -71,7 +71,7 @@ def evaluate(connection: Connection, layout: SampleLayout, job: Job) -> Outcome:
     """
     # A single rule shares nothing: what it asks of the profile's own columns is one statement.
     atoms = Atoms((lambda part: bool(columns_of(part, layout))) if len(job.rules) == 1 else (lambda _: False))
-    rules = {key: atoms.formula(rule) for key, rule in job.rules.items()}
+    rules = {key: atoms.formula(by_segment(rule)) for key, rule in job.rules.items()}
     order = ordered(rules)
     scan = AtomScan(dict(enumerate(atoms.rules)), layout, job.now, job.zone)
     [(total,)] = connection.execute(f"SELECT count(*) FROM {model.PROFILES.table}").fetchall()
