@@ -62,6 +62,9 @@ _QUERIES = (
     {"evaluationInfo.batch.enabled": "perhaps", "withMetrics": "x", "default": "x", "name": "😀"},
 )
 
+_WITHOUT_END = {"/emulator/membership-changes"}
+"""Feeds, which a client that waits for the whole answer never leaves."""
+
 
 @pytest.fixture
 async def emulator(start: Start) -> AsyncIterator[Emulator]:
@@ -75,7 +78,7 @@ def _routes(emulator: Emulator, *methods: str) -> list[tuple[str, str]]:
     return [
         (method, re.sub(r"{\w+}", "unknown", route.path))
         for route in found
-        if not route.path.startswith("/ims/")
+        if not route.path.startswith("/ims/") and route.path not in _WITHOUT_END
         for method in methods
         if method in (route.methods or set())
     ]

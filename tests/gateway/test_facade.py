@@ -38,7 +38,9 @@ READS_BY_POST = {
 # Where a redirect of the audit's export points: a link that is good by itself, at Adobe on another host.
 NOT_FOR_CLIENTS_OF_A_PROXY = {("GET", "/data/foundation/audit/export/files/{}")}
 # What the sync worker reads in the background, whatever a test does.
-READ_BY_SYNC = {"list_segment_definitions", "list_audiences", "get_schema_union", "list_sandboxes"}
+READ_BY_SYNC = {
+    *("list_segment_definitions", "list_audiences", "list_schema_unions", "get_schema_union", "list_sandboxes"),
+}
 
 
 POLICY = {
