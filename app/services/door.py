@@ -70,6 +70,14 @@ class Change(Generic[Value]):
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+class AnswerLost(UpstreamUnavailable):
+    """AEP accepted a change, and what it answered is not what its contract says, or could not be stored."""
+
+    code = "ANSWER_LOST"
+    title = "The answer of Adobe Experience Platform could not be kept"
+    retryable = False
+
+
 class ChangeListener(Protocol):
     """Whoever wants to know that a sandbox has changed: the sync worker reads it again soon."""
 
@@ -99,7 +107,7 @@ class WriteDoor:
     async def carry_out(self, ctx: RequestContext, change: Change[Value]) -> Written[Value]:
         """Carry a change out.
 
-        Raises `Forbidden`, what ``change.check`` raises, `UpstreamRefused` or `UpstreamUnavailable`.
+        Raises `Forbidden`, what ``change.check`` raises, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`.
         """
         operation = Operation.of(ctx, change.action, change.resource)
         await self._authorise(ctx, change, operation)
@@ -134,7 +142,17 @@ class WriteDoor:
         except (UpstreamRefused, UpstreamUnavailable) as problem:
             await self._record_failure(ctx, change, operation, problem)
             raise
-        written = await self._record_success(ctx, change, operation, reply)
+        try:
+            written = await self._record_success(ctx, change, operation, reply)
+        except Exception as problem:
+            # AEP has acted; what it answered could not be kept. An intent must not stay without an outcome.
+            await self._record_lost_answer(ctx, change, operation, reply, problem)
+            raise AnswerLost(
+                "Adobe Experience Platform carried the change out, but its answer could not be kept"
+                + (f": {problem.detail}" if isinstance(problem, PublicError) else "."),
+                hint="Look the object up before you repeat the call.",
+                outcome_unknown=True,
+            ) from problem
         if self._listener is not None:
             self._listener.changed(ctx.tenant.id, ctx.sandbox.id)
         return written
@@ -154,6 +172,21 @@ class WriteDoor:
             )
         self._count(change, Phase.SUCCEEDED)
         return Written(stored.value, event, reply.body)
+
+    async def _record_lost_answer(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, reply: Reply, problem: Exception
+    ) -> None:
+        log.error("door.answer_lost", action=change.action.value, exc_info=problem)
+        reason = problem.detail if isinstance(problem, PublicError) else "AEP's answer could not be kept."
+        async with self._database.write(ctx.tenant.id) as unit:
+            await self._recorder.record(
+                unit,
+                operation,
+                Phase.UNKNOWN,
+                detail={"reason": reason, "upstreamStatus": reply.status, **change.detail},
+                upstream_request_id=reply.request_id,
+            )
+        self._count(change, Phase.UNKNOWN)
 
     async def _record_failure(
         self, ctx: RequestContext, change: Change[Value], operation: Operation, problem: PublicError

@@ -279,10 +279,13 @@ class SegmentDefinitionService:
 
         async def store(unit: WriteUnit, _reply: Reply) -> Stored[SegmentDefinitionRow]:
             row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+            if row is not None:
+                await unit.segment_definitions.remove(row)
+            await unit.audiences.remove(ctx.sandbox.id, aep_id)
+            # The sync may have seen the deletion before AEP's answer came; the definition is what it was before.
+            row = row or current
             if row is None:
                 raise _not_found(aep_id)
-            await unit.segment_definitions.remove(row)
-            await unit.audiences.remove(ctx.sandbox.id, aep_id)
             return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
 
         change = Change(

@@ -164,7 +164,9 @@ async def stack(emulator: Emulator, database_url: str, tmp_path: Path) -> AsyncI
 
 
 @contextlib.asynccontextmanager
-async def running_stack(emulator: Emulator, database_url: str, state_dir: Path) -> AsyncIterator[Stack]:
+async def running_stack(
+    emulator: Emulator, database_url: str, state_dir: Path, *, http: httpx.AsyncClient | None = None
+) -> AsyncIterator[Stack]:
     (state_dir / "emulator").mkdir()
     shutil.copy(emulator.state_dir / "organizations.json", state_dir / "emulator")
     settings = Settings(
@@ -172,11 +174,11 @@ async def running_stack(emulator: Emulator, database_url: str, state_dir: Path) 
         sync=SyncSettings(sync_interval_s=0.5, sync_retry_s=0.1),
         upstream=UpstreamSettings(upstream_attempts=1),
     )
-    gateway = await build_gateway(settings, database_url)
+    gateway = await build_gateway(settings, database_url, http=http)
     tenants = await seed_tenants(gateway.database, gateway.sealer, state_dir, emulator.url)
     transport = httpx.ASGITransport(gateway.app, raise_app_exceptions=False)
     async with (
         gateway.app.router.lifespan_context(gateway.app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client,
     ):
-        yield Stack(gateway, http, {one["slug"]: one for one in tenants}, emulator, state_dir, {})
+        yield Stack(gateway, client, {one["slug"]: one for one in tenants}, emulator, state_dir, {})
