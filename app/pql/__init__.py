@@ -3,7 +3,7 @@
     spans, diagnostics   where something stands, and what is to be said about it
     lexer, parser, ast   text to a tree, as written
     printer              tree to canonical text
-    json_document, json_nodes, json_reader, json_writer, origin, expressions
+    json_document, json_nodes, json_scope, json_reader, json_writer, origin, expressions
                          pql/json to the same tree and back, with what only the JSON has kept beside it
     types, schema        what values can be, which fields exist
     functions            the table of functions, for the checker, completion and the documentation

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
@@ -19,6 +19,7 @@ from app.pql.diagnostics import Diagnostic, did_you_mean
 from app.pql.functions import CALLS, METHODS, Family
 from app.pql.json_document import fail, fail_too_deep, kind_of, load, note, shown
 from app.pql.json_nodes import Node, check_name, split_relation
+from app.pql.json_scope import NameScope
 from app.pql.origin import Extras, Origin, Place, keys_to
 from app.pql.parser import MAX_DEPTH, UNITS, parse
 from app.pql.printer import format_expression
@@ -61,20 +62,6 @@ def parse_json(value: str | Mapping[str, Any]) -> ast.Query:
     return reader.query(body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """``names`` are the bound names, with the parameter's number for those of a lambda at the root."""
-
-    names: Mapping[str, int | None]
-    depth: int = 0
-
-    def binding(self, *names: str) -> _Scope:
-        return replace(self, names={**self.names, **dict.fromkeys(names)})
-
-    def inside(self) -> _Scope:
-        return replace(self, depth=self.depth + 1)
-
-
 class _Reader:
     """Reads one document. Places and unknown keys are noted beside the tree, by the identity of its nodes."""
 
@@ -94,8 +81,8 @@ class _Reader:
         if node.type in {"lambda", "fnCreate"}:
             names, body = self._lambda_parts(node)
             parameters = {name: number for number, name in enumerate(names, 1)}
-            return self.expression(body, _Scope(parameters))
-        return self.expression(node, _Scope({}))
+            return self.expression(body, NameScope(parameters))
+        return self.expression(node, NameScope({}))
 
     def query(self, body: ast.Expr) -> ast.Query:
         """Return the query for a tree: read once more from its canonical text, which gives the spans."""
@@ -119,7 +106,7 @@ class _Reader:
 
     # Dispatch
 
-    def expression(self, node: Node, scope: _Scope) -> ast.Expr:
+    def expression(self, node: Node, scope: NameScope) -> ast.Expr:
         """Return the expression for a node."""
         reader = _READERS.get(node.type)
         if reader is None:
@@ -151,7 +138,7 @@ class _Reader:
 
     # Literals
 
-    def _literal(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _literal(self, node: Node, scope: NameScope) -> ast.Expr:
         value = node.value("value")
         kind = self._literal_type(node)
         match kind:
@@ -185,7 +172,7 @@ class _Reader:
 
     # Names and paths
 
-    def _lookup(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _lookup(self, node: Node, scope: NameScope) -> ast.Expr:
         """Read a path from its last field inwards, without recursion."""
         steps: list[ast.Step] = []
         while True:
@@ -204,7 +191,7 @@ class _Reader:
         base = self.expression(inner, scope)
         return ast.Path(base, path)
 
-    def _base_level(self, node: Node, scope: _Scope) -> int | None:
+    def _base_level(self, node: Node, scope: NameScope) -> int | None:
         """Return how many scopes out the path at a node starts, None when it starts at a value of another kind."""
         if node.type == "parameterReference" and node.integer("position", 1, least=1) == 1:
             self._seen(node)
@@ -227,7 +214,7 @@ class _Reader:
         check_name(name, node.type, node.at("fieldName"))
         return self._made(ast.Step(name, relation), node.place, len(self._pending))
 
-    def _reference(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _reference(self, node: Node, scope: NameScope) -> ast.Expr:
         position = node.integer("position", 1, least=1)
         if position > 99:
             node.fail("parameter", "A parameterReference counts from 1 to 99.")
@@ -235,7 +222,7 @@ class _Reader:
             return ast.Parameter(position)
         return self._path(node.integer("up", 0), (), scope)
 
-    def _path(self, levels: int, steps: tuple[ast.Step, ...], scope: _Scope) -> ast.Expr:
+    def _path(self, levels: int, steps: tuple[ast.Step, ...], scope: NameScope) -> ast.Expr:
         """Return a path from the object ``levels`` scopes out, in the shortest spelling of the text."""
         if levels > MAX_DEPTH:
             fail_too_deep()
@@ -249,7 +236,7 @@ class _Reader:
             self._places[id(base)] = self._places[id(first)]
         return ast.Path(base, steps) if steps else base
 
-    def _variable(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _variable(self, node: Node, scope: NameScope) -> ast.Expr:
         name = node.name("varName")
         if name not in scope.names:
             hint = did_you_mean(name, scope.names) or "A field of the profile is a fieldLookup."
@@ -261,7 +248,7 @@ class _Reader:
 
     # Functions
 
-    def _apply(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _apply(self, node: Node, scope: NameScope) -> ast.Expr:
         name = node.name("fnName")
         params = node.children("params")
         reader = _FUNCTIONS.get(name) or _FUNCTIONS.get(name.lower())
@@ -276,7 +263,7 @@ class _Reader:
             self._notes.append(note("unknown-function", message, node.at("fnName"), did_you_mean(name, METHODS)))
         return ast.Call(name, tuple(self._argument(one, scope) for one in params))
 
-    def _argument(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _argument(self, node: Node, scope: NameScope) -> ast.Expr:
         if node.type in {"lambda", "fnCreate"}:
             mark = self._seen(node)
             names, body = self._lambda_parts(node)
@@ -286,7 +273,7 @@ class _Reader:
             return self._made(ast.Lambda(names, inner), node.place, mark)
         return self.expression(node, scope)
 
-    def _method(self, node: Node, name: str, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _method(self, node: Node, name: str, params: list[Node], scope: NameScope) -> ast.Expr:
         if not params:
             node.fail("argument-count", f"The params of {shown(name)} begin with the value that it is applied to.")
         receiver = self.expression(params[0], scope)
@@ -324,10 +311,10 @@ class _Reader:
                 self._pending.append((place, others))
         return tuple(names), node.child("body")
 
-    def _lambda_alone(self, node: Node, _scope: _Scope) -> ast.Expr:
+    def _lambda_alone(self, node: Node, _scope: NameScope) -> ast.Expr:
         node.fail("node-kind", f"A {node.type} node stands only as an argument of a function.")
 
-    def _logical(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _logical(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         operator = cast("ast.LogicalOperator", node.text("fnName").lower())
         operands: list[ast.Expr] = []
         for one in params:
@@ -338,16 +325,16 @@ class _Reader:
             node.fail("argument-count", f"The function {operator} has no params.")
         return operands[0] if len(operands) == 1 else ast.Logical(operator, tuple(operands))
 
-    def _not(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _not(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         (operand,) = _exactly(node, params, 1)
         return ast.Not(self.expression(operand, scope))
 
-    def _comparison(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _comparison(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         left, right = _exactly(node, params, 2)
         operator = cast("ast.ComparisonOperator", _COMPARISONS[node.text("fnName").lower()])
         return ast.Comparison(operator, self.expression(left, scope), self.expression(right, scope))
 
-    def _arithmetic(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _arithmetic(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         operator = cast("ast.ArithmeticOperator", node.text("fnName"))
         if operator == "-" and len(params) == 1:
             return self._negate(node, params, scope)
@@ -358,7 +345,7 @@ class _Reader:
             result = ast.Arithmetic(operator, result, self.expression(one, scope))
         return result
 
-    def _negate(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _negate(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         (param,) = _exactly(node, params, 1)
         operand = self.expression(param, scope)
         match operand:
@@ -368,10 +355,10 @@ class _Reader:
                 return ast.DoubleLiteral(-value)
         return ast.Negation(operand)
 
-    def _list(self, _node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _list(self, _node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         return ast.ListExpr(tuple(self._argument(one, scope) for one in params))
 
-    def _object(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _object(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         if len(params) % 2:
             node.fail("argument-count", "The params of object are pairs of a key and a value.")
         members: dict[str, ast.Expr] = {}
@@ -383,7 +370,7 @@ class _Reader:
             members[name] = self._argument(value, scope)
         return ast.ObjectExpr(tuple(members.items()))
 
-    def _let(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _let(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         value, function = _exactly(node, params, 2)
         if function.type not in {"lambda", "fnCreate"}:
             function.fail("node-kind", f"The second param of let is a lambda, not {function.type}.")
@@ -393,7 +380,7 @@ class _Reader:
             function.fail("argument-count", "The lambda of let has one param, the name.")
         return ast.Let(names[0], self.expression(value, scope), self.expression(body, scope.binding(*names)))
 
-    def _model_instances(self, node: Node, params: list[Node], _scope: _Scope) -> ast.Expr:
+    def _model_instances(self, node: Node, params: list[Node], _scope: NameScope) -> ast.Expr:
         (literal,) = _exactly(node, params, 1)
         self._seen(literal)
         text = self._string(literal, "The class of modelInstances")
@@ -411,11 +398,11 @@ class _Reader:
 
     # Bindings
 
-    def _select(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _select(self, node: Node, scope: NameScope) -> ast.Expr:
         bindings, _ = self._bindings(node, scope)
         return ast.Select(bindings)
 
-    def _bindings(self, node: Node, scope: _Scope) -> tuple[tuple[ast.Binding, ...], _Scope]:
+    def _bindings(self, node: Node, scope: NameScope) -> tuple[tuple[ast.Binding, ...], NameScope]:
         bindings: list[ast.Binding] = []
         for one in node.children("variables", "varDecl"):
             mark = self._seen(one)
@@ -428,7 +415,7 @@ class _Reader:
             node.fail("argument-count", f"The variables of a {node.type} node are empty.")
         return tuple(bindings), scope
 
-    def _quantified(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _quantified(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         name = node.text("fnName")
         if not _takes_select(params, 1):
             return self._method(node, name, params, scope)
@@ -436,7 +423,7 @@ class _Reader:
         bindings, _ = self._bindings(params[0], scope)
         return ast.Quantified("exists" if name == "exists" else "forall", bindings)
 
-    def _quantification(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _quantification(self, node: Node, scope: NameScope) -> ast.Expr:
         bindings, _ = self._bindings(node, scope)
         quantifier = node.text("quantifier").lower()
         if quantifier not in {"some", "exists", "all", "forall", "none", "one"}:
@@ -446,7 +433,7 @@ class _Reader:
         quantified = ast.Quantified("forall" if quantifier in {"all", "forall"} else "exists", bindings)
         return ast.Not(quantified) if quantifier == "none" else quantified
 
-    def _comprehension(self, node: Node, params: list[Node], scope: _Scope) -> ast.Expr:
+    def _comprehension(self, node: Node, params: list[Node], scope: NameScope) -> ast.Expr:
         select, function = params
         self._seen(select)
         bindings, inner = self._bindings(select, scope)
@@ -463,18 +450,18 @@ class _Reader:
 
     # Time
 
-    def _occurs(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _occurs(self, node: Node, scope: NameScope) -> ast.Expr:
         timestamp = self.expression(node.child("timestamp"), scope)
         return ast.Occurs(timestamp, self._time_test(node, scope))
 
-    def _time_test(self, node: Node, scope: _Scope) -> ast.TimeTest:
+    def _time_test(self, node: Node, scope: NameScope) -> ast.TimeTest:
         when = node.child("when", "timeQualification", "range")
         mark = self._seen(when)
         test = self._within(when, scope) if when.type == "timeQualification" else self._period(when, scope)
         self._made(test, when.place, mark)
         return self._made(ast.IgnoreYear(test), when.place, mark) if node.boolean("ignoreYear") else test
 
-    def _within(self, node: Node, scope: _Scope) -> ast.Within | ast.Beyond:
+    def _within(self, node: Node, scope: NameScope) -> ast.Within | ast.Beyond:
         direction = self._word(node, "direction", "TimeDirection")
         if direction not in {"before", "after", "from"}:
             node.fail("direction", f"The direction {shown(direction)} is not before, after or from.")
@@ -486,7 +473,7 @@ class _Reader:
         kind = cast("ast.Direction", direction)
         return ast.Within(self._comparator(node), self._duration(node), kind, reference)
 
-    def _period(self, node: Node, scope: _Scope) -> ast.Between | ast.During:
+    def _period(self, node: Node, scope: NameScope) -> ast.Between | ast.During:
         if node.has("period"):
             return ast.During(self.expression(node.child("period"), scope))
         start = self.expression(node.child("start"), scope)
@@ -513,7 +500,7 @@ class _Reader:
 
     # Chains
 
-    def _chain(self, node: Node, scope: _Scope) -> ast.Expr:
+    def _chain(self, node: Node, scope: NameScope) -> ast.Expr:
         collection = self.expression(node.child("collection"), scope)
         order_by = self._order(node.child("orderBy"))
         links: list[ast.Element | ast.Gap] = []
@@ -534,7 +521,7 @@ class _Reader:
 
     def _order(self, node: Node) -> tuple[str, ...]:
         names: list[str] = []
-        path = self.expression(node, _Scope({}))
+        path = self.expression(node, NameScope({}))
         match path:
             case ast.Name(name, None):
                 names = [name]
@@ -544,7 +531,7 @@ class _Reader:
             node.fail("node-kind", f"The orderBy of a chain node is a path of the event, not {node.type}.")
         return tuple(names)
 
-    def _element(self, node: Node, scope: _Scope) -> ast.Element:
+    def _element(self, node: Node, scope: NameScope) -> ast.Element:
         what = node.child("what")
         if what.type in {"lambda", "fnCreate"}:
             self._seen(what)
@@ -574,7 +561,7 @@ def gives_label(element: ast.Element) -> bool:
     return not element.negated and (element.count.minimum or 0) > 0
 
 
-_Reading = Callable[[_Reader, Node, _Scope], ast.Expr]
+_Reading = Callable[[_Reader, Node, NameScope], ast.Expr]
 _READERS: Final[dict[str, _Reading]] = {
     "literal": _Reader._literal,
     "fieldLookup": _Reader._lookup,
@@ -589,7 +576,7 @@ _READERS: Final[dict[str, _Reading]] = {
     "quantification": _Reader._quantification,
 }
 
-_FunctionReading = Callable[[_Reader, Node, list[Node], _Scope], ast.Expr]
+_FunctionReading = Callable[[_Reader, Node, list[Node], NameScope], ast.Expr]
 _FUNCTIONS: Final[dict[str, _FunctionReading]] = {
     "and": _Reader._logical,
     "or": _Reader._logical,

@@ -5,8 +5,7 @@ Names are resolved as the checker resolves them: bound ones become ``varRef``, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeAlias
 
 from app.pql import ast
@@ -14,6 +13,7 @@ from app.pql.diagnostics import error, rejection
 from app.pql.functions import METHODS, Family
 from app.pql.json_document import fail_too_deep, write
 from app.pql.json_reader import SYNTAX, gives_label
+from app.pql.json_scope import NameScope
 from app.pql.origin import Extras
 
 JSON: TypeAlias = dict[str, Any]
@@ -36,7 +36,7 @@ def to_json(query: ast.Query) -> JSON:
 
     """
     writer = _Writer(query)
-    scope = _Scope({name: number for number, name in enumerate(query.parameters, 1)})
+    scope = NameScope({name: number for number, name in enumerate(query.parameters, 1)})
     try:
         return writer.expression(query.body, scope)
     except RecursionError:
@@ -48,20 +48,6 @@ def to_json_text(query: ast.Query) -> str:
     return write(to_json(query))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """``names`` are the bound names, with the parameter's number for those that the root names."""
-
-    names: Mapping[str, int | None]
-    depth: int = 0
-
-    def binding(self, *names: str) -> _Scope:
-        return replace(self, names={**self.names, **dict.fromkeys(names)})
-
-    def inside(self) -> _Scope:
-        return replace(self, depth=self.depth + 1)
-
-
 class _Writer:
     def __init__(self, query: ast.Query) -> None:
         self._text = query.text
@@ -71,7 +57,7 @@ class _Writer:
             nodes = enumerate(ast.walk(query.body))
             self._extras = {id(node): kept[index] for index, node in nodes if index in kept}
 
-    def expression(self, node: ast.Expr, scope: _Scope) -> JSON:
+    def expression(self, node: ast.Expr, scope: NameScope) -> JSON:
         """Return the JSON node of an expression."""
         writer = _WRITERS.get(type(node))
         if writer is None:
@@ -88,15 +74,15 @@ class _Writer:
 
     # Literals
 
-    def _literal(self, node: Any, _scope: _Scope) -> JSON:
+    def _literal(self, node: Any, _scope: NameScope) -> JSON:
         return _literal(_LITERALS[type(node)], node.value)
 
-    def _list(self, node: ast.ListExpr, scope: _Scope) -> JSON:
+    def _list(self, node: ast.ListExpr, scope: NameScope) -> JSON:
         if all(_is_constant(item) for item in node.items):
             return _literal("List", _raw(node))
         return _apply("list", [self.expression(item, scope) for item in node.items])
 
-    def _object(self, node: ast.ObjectExpr, scope: _Scope) -> JSON:
+    def _object(self, node: ast.ObjectExpr, scope: NameScope) -> JSON:
         params: list[JSON] = []
         for key, value in node.members:
             params += [_literal("String", key), self.expression(value, scope)]
@@ -104,13 +90,13 @@ class _Writer:
 
     # Names and paths
 
-    def _name(self, node: ast.Name, scope: _Scope) -> JSON:
+    def _name(self, node: ast.Name, scope: NameScope) -> JSON:
         if node.relation is None and node.name in scope.names:
             number = scope.names[node.name]
             return {"nodeType": "varRef", "varName": node.name} if number is None else _root(number, scope)
         return self._lookup(node, ast.Step(node.name, node.relation, span=node.span), _parameter())
 
-    def _path(self, node: ast.Path, scope: _Scope) -> JSON:
+    def _path(self, node: ast.Path, scope: NameScope) -> JSON:
         written = self.expression(node.base, scope)
         for step in node.steps:
             written = self._lookup(step, step, written)
@@ -125,41 +111,41 @@ class _Writer:
         written = {"nodeType": "fieldLookup", "fieldName": name, "object": base}
         return self._made(step, written) if node is step else written
 
-    def _parameter(self, node: ast.Parameter, scope: _Scope) -> JSON:
+    def _parameter(self, node: ast.Parameter, scope: NameScope) -> JSON:
         return _root(node.number, scope)
 
-    def _this(self, _node: ast.This, _scope: _Scope) -> JSON:
+    def _this(self, _node: ast.This, _scope: NameScope) -> JSON:
         return _parameter()
 
-    def _up(self, node: ast.Up, _scope: _Scope) -> JSON:
+    def _up(self, node: ast.Up, _scope: NameScope) -> JSON:
         return {**_parameter(), "up": node.levels}
 
-    def _class_reference(self, node: ast.ClassReference, _scope: _Scope) -> JSON:
+    def _class_reference(self, node: ast.ClassReference, _scope: NameScope) -> JSON:
         version = "" if node.version is None else f";version={node.version}"
         return _apply("modelInstances", [_literal("String", node.class_name + version)])
 
     # Operators
 
-    def _logical(self, node: ast.Logical, scope: _Scope) -> JSON:
+    def _logical(self, node: ast.Logical, scope: NameScope) -> JSON:
         return _apply(node.operator, [self.expression(one, scope) for one in node.operands])
 
-    def _binary(self, node: ast.Comparison | ast.Arithmetic, scope: _Scope) -> JSON:
+    def _binary(self, node: ast.Comparison | ast.Arithmetic, scope: NameScope) -> JSON:
         return _apply(node.operator, [self.expression(node.left, scope), self.expression(node.right, scope)])
 
-    def _not(self, node: ast.Not, scope: _Scope) -> JSON:
+    def _not(self, node: ast.Not, scope: NameScope) -> JSON:
         return _apply("not", [self.expression(node.operand, scope)])
 
-    def _negation(self, node: ast.Negation, scope: _Scope) -> JSON:
+    def _negation(self, node: ast.Negation, scope: NameScope) -> JSON:
         return _apply("negate", [self.expression(node.operand, scope)])
 
     # Calls, filters and bound names
 
-    def _call(self, node: ast.Call, scope: _Scope) -> JSON:
+    def _call(self, node: ast.Call, scope: NameScope) -> JSON:
         if node.name.lower() in SYNTAX or node.name in METHODS:
             self._refuse(node, f"`{node.name}` is not called as a function.")
         return _apply(node.name, [self.expression(one, scope) for one in node.arguments])
 
-    def _method(self, node: ast.MethodCall, scope: _Scope) -> JSON:
+    def _method(self, node: ast.MethodCall, scope: NameScope) -> JSON:
         function = METHODS.get(node.name)
         if function is None:
             self._refuse(node, f"`{node.name}` is no function of PQL.")
@@ -169,33 +155,33 @@ class _Writer:
             params.append(self._scoped(one, scope) if is_scoped else self.expression(one, scope))
         return _apply(node.name, params)
 
-    def _filter(self, node: ast.Filter, scope: _Scope) -> JSON:
+    def _filter(self, node: ast.Filter, scope: NameScope) -> JSON:
         return _apply("filter", [self.expression(node.source, scope), self._scoped(node.condition, scope)])
 
-    def _scoped(self, body: ast.Expr, scope: _Scope) -> JSON:
+    def _scoped(self, body: ast.Expr, scope: NameScope) -> JSON:
         if isinstance(body, ast.Lambda):
             return self.expression(body, scope)
         return _lambda((), self.expression(body, scope.inside()))
 
-    def _lambda(self, node: ast.Lambda, scope: _Scope) -> JSON:
+    def _lambda(self, node: ast.Lambda, scope: NameScope) -> JSON:
         return _lambda(node.parameters, self.expression(node.body, scope.binding(*node.parameters)))
 
-    def _let(self, node: ast.Let, scope: _Scope) -> JSON:
+    def _let(self, node: ast.Let, scope: NameScope) -> JSON:
         body = self.expression(node.body, scope.binding(node.name))
         return _apply("let", [self.expression(node.value, scope), _lambda((node.name,), body)])
 
-    def _select(self, node: ast.Select, scope: _Scope) -> JSON:
+    def _select(self, node: ast.Select, scope: NameScope) -> JSON:
         return self._bindings(node.bindings, scope)[0]
 
-    def _quantified(self, node: ast.Quantified, scope: _Scope) -> JSON:
+    def _quantified(self, node: ast.Quantified, scope: NameScope) -> JSON:
         return _apply(node.quantifier, [self._bindings(node.bindings, scope)[0]])
 
-    def _comprehension(self, node: ast.Comprehension, scope: _Scope) -> JSON:
+    def _comprehension(self, node: ast.Comprehension, scope: NameScope) -> JSON:
         select, inner = self._bindings(node.bindings, scope)
         names = tuple(binding.name for binding in node.bindings)
         return _apply(node.function, [select, _lambda(names, self.expression(node.value, inner))])
 
-    def _bindings(self, bindings: tuple[ast.Binding, ...], scope: _Scope) -> tuple[JSON, _Scope]:
+    def _bindings(self, bindings: tuple[ast.Binding, ...], scope: NameScope) -> tuple[JSON, NameScope]:
         variables: list[JSON] = []
         for binding in bindings:
             written = {"nodeType": "varDecl", "varName": binding.name, "from": self.expression(binding.source, scope)}
@@ -207,23 +193,23 @@ class _Writer:
 
     # Time
 
-    def _time_word(self, node: ast.TimeWord, _scope: _Scope) -> JSON:
+    def _time_word(self, node: ast.TimeWord, _scope: NameScope) -> JSON:
         return _literal("Timestamp", node.word)
 
-    def _calendar_period(self, node: ast.CalendarPeriod, _scope: _Scope) -> JSON:
+    def _calendar_period(self, node: ast.CalendarPeriod, _scope: NameScope) -> JSON:
         return _literal("Timestamp", f"{node.which} {node.unit}")
 
-    def _occurs(self, node: ast.Occurs, scope: _Scope) -> JSON:
+    def _occurs(self, node: ast.Occurs, scope: NameScope) -> JSON:
         timestamp = self.expression(node.timestamp, scope)
         return {"nodeType": "occurs", "timestamp": timestamp, **self._when(node.test, scope)}
 
-    def _when(self, test: ast.TimeTest, scope: _Scope) -> JSON:
+    def _when(self, test: ast.TimeTest, scope: NameScope) -> JSON:
         """Return the keys ``when`` and, for a test on day and month alone, ``ignoreYear``."""
         if isinstance(test, ast.IgnoreYear):
             return {**self._when(test.test, scope), "ignoreYear": True}
         return {"when": self._made(test, self._time_test(test, scope))}
 
-    def _time_test(self, test: ast.Within | ast.Beyond | ast.Between | ast.During, scope: _Scope) -> JSON:
+    def _time_test(self, test: ast.Within | ast.Beyond | ast.Between | ast.During, scope: NameScope) -> JSON:
         match test:
             case ast.Within(comparator, duration, direction, reference):
                 return {
@@ -252,7 +238,7 @@ class _Writer:
 
     # Chains
 
-    def _chain(self, node: ast.Chain, scope: _Scope) -> JSON:
+    def _chain(self, node: ast.Chain, scope: NameScope) -> JSON:
         first, *rest = node.order_by
         order: JSON = {"nodeType": "fieldLookup", "fieldName": first}
         for name in rest:
@@ -270,7 +256,7 @@ class _Writer:
         collection = self.expression(node.collection, scope)
         return {"nodeType": "chain", "collection": collection, "orderBy": order, "elements": elements}
 
-    def _element(self, node: ast.Element, inner: _Scope) -> JSON:
+    def _element(self, node: ast.Element, inner: NameScope) -> JSON:
         written: JSON = {"nodeType": "element", "name": node.name}
         match node.count:
             case ast.Count(minimum=1, maximum=None, every=False):
@@ -289,7 +275,7 @@ class _Writer:
         raise rejection(self._text, [error("no-json-form", f"{message} It has no form in pql/json.", node.span, hint)])
 
 
-_WRITERS: Final[dict[type[ast.Expr], Callable[[_Writer, Any, _Scope], JSON]]] = {
+_WRITERS: Final[dict[type[ast.Expr], Callable[[_Writer, Any, NameScope], JSON]]] = {
     ast.StringLiteral: _Writer._literal,
     ast.IntegerLiteral: _Writer._literal,
     ast.DoubleLiteral: _Writer._literal,
@@ -338,7 +324,7 @@ def _parameter(position: int = 1) -> JSON:
     return {"nodeType": "parameterReference", "position": position}
 
 
-def _root(number: int, scope: _Scope) -> JSON:
+def _root(number: int, scope: NameScope) -> JSON:
     """Return the reference to a parameter of the rule; the first one lies as many scopes out as there are."""
     written = _parameter(number)
     if number == 1 and scope.depth:
