@@ -61,6 +61,7 @@ IMS_VALIDATE_TOKEN: Final = "/ims/validate_token/v1"  # noqa: S105 - a path
 IMS_INVALIDATE_TOKEN: Final = "/ims/invalidate_token/v2"  # noqa: S105 - a path
 IMS_ORGANIZATIONS: Final = "/ims/organizations/v6"
 IMS_EXCHANGE_JWT: Final = "/ims/exchange/jwt"
+JWKS: Final = "/.well-known/jwks.json"
 
 PROFILE_UNION: Final = "https://ns.adobe.com/xdm/context/profile__union"
 EXPERIENCE_EVENT_UNION: Final = "https://ns.adobe.com/xdm/context/experienceevent__union"

@@ -10,23 +10,26 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from app.auth.signing import SigningKeys
-from app.context import Actor, ActorKind
+from app.auth.signing import ALGORITHM, SigningKeys
+from app.context import Actor, ActorKind, Tenant
 from app.errors import Unauthenticated
 from app.store.database import Database
 from app.store.rows import IntegrationRow
+from app.store.tenants import to_tenant
 from app.tenancy.access_keys import hash_of
 
-ALGORITHM = "ES256"
 ISSUER = "segment-gateway"
 TOKEN_TYPE = "access_token"  # noqa: S105 - the value of a claim
 CLOCK_SKEW_S = 30
+# A public client reads from this claim which of Adobe's hosts issued a token, and refuses names that it does not know.
+AUTHORIZATION_SERVER = "ims-na1"
 
 
 class InvalidClient(Unauthenticated):
@@ -53,11 +56,14 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a good token says: the integration and the client id that it was issued to."""
+    """What a good token says: the integration and the client id that it was issued to, and when it ends."""
 
     tenant_id: UUID
     integration_id: UUID
     client_id: str
+    token_id: str
+    expires_at: datetime
+    claims: dict[str, Any] = field(repr=False)
 
 
 class ClientTokens:
@@ -92,6 +98,8 @@ class ClientTokens:
             "sub": str(integration.id),
             "tenant": str(integration.tenant_id),
             "client_id": integration.client_id,
+            "user_id": str(integration.id),
+            "as": AUTHORIZATION_SERVER,
             "type": TOKEN_TYPE,
             "id": str(uuid4()),
             "iat": issued_at,
@@ -105,8 +113,10 @@ class ClientTokens:
         return IssuedToken(jwt.encode(header, claims, self._keys.current), self._lifetime_s)
 
     async def _authenticate(self, client_id: str, client_secret: str) -> IntegrationRow:
-        async with self._database.lookup(client_id) as directory:
-            integration = await directory.integration(client_id)
+        # PostgreSQL takes no NUL in a text; a client id never has one, so it stands for an unknown client.
+        wanted = client_id.replace("\x00", "?")
+        async with self._database.lookup(wanted) as directory:
+            integration = await directory.integration(wanted)
         # The comparison is made for unknown clients as well, so that both take the same time.
         known_hash = integration.secret_hash if integration else bytes(32)
         same = hmac.compare_digest(known_hash, hash_of(client_secret))
@@ -134,6 +144,9 @@ class ClientTokens:
                 tenant_id=UUID(decoded.claims["tenant"]),
                 integration_id=UUID(decoded.claims["sub"]),
                 client_id=str(decoded.claims["client_id"]),
+                token_id=str(decoded.claims["id"]),
+                expires_at=datetime.fromtimestamp(decoded.claims["exp"], UTC),
+                claims=dict(decoded.claims),
             )
         except (JoseError, ValueError, KeyError, TypeError):
             raise Unauthenticated(
@@ -145,7 +158,37 @@ class ClientTokens:
         """Return the integration behind a token, and its client id. Raises `Unauthenticated`."""
         verified = self.verify(token)
         async with self._database.read(verified.tenant_id) as unit:
-            row = await unit.tenancy.integration(verified.integration_id)
+            row = await unit.tenancy.integration_of_token(verified.integration_id, verified.token_id)
         if row is None or row.disabled_at is not None:
-            raise Unauthenticated("The integration that this token was issued to is no longer active.")
+            raise Unauthenticated(
+                "The token was withdrawn, or the integration that it was issued to is no longer active.",
+                hint="Get a new one from /ims/token/v3 with the integration's client id and secret.",
+            )
         return Actor(ActorKind.INTEGRATION, row.id, row.name, row.tenant_id), row.client_id
+
+    async def invalidate(self, client_id: str, client_secret: str, token: str) -> None:
+        """Refuse a token of this client from now on, in every process. Raises `InvalidClient`.
+
+        As in RFC 7009, a token that is not good any more, or that belongs to another client, is no error.
+        """
+        integration = await self._authenticate(client_id, client_secret)
+        try:
+            verified = self.verify(token)
+        except Unauthenticated:
+            return
+        if verified.integration_id != integration.id:
+            return
+        # A token is taken for as long as clocks may differ after its end, so it is remembered for as long.
+        until = verified.expires_at + timedelta(seconds=2 * CLOCK_SKEW_S)
+        async with self._database.write(integration.tenant_id) as unit:
+            await unit.tenancy.revoke_token(verified.token_id, expires_at=until, now=self._clock())
+
+    async def organization(self, token: str) -> Tenant:
+        """Return the organization that a token was issued in. Raises `Unauthenticated`."""
+        actor, _ = await self.actor(token)
+        async with self._database.read(actor.tenant_id) as unit:
+            return to_tenant(await unit.tenancy.tenant())
+
+    def public_keys(self) -> dict[str, Any]:
+        """Return the JSON Web Key Set with which others verify tokens."""
+        return self._keys.public()

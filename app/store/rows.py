@@ -180,6 +180,16 @@ class SigningKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RevokedTokenRow(Base):
+    """A token of an integration that was withdrawn; kept until it would have ended by itself."""
+
+    __tablename__ = "revoked_tokens"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    token_id: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class SegmentDefinitionRow(Base):
     """A segment definition in the cache. ``created_by`` and ``updated_by`` name our actor where we know him."""
 

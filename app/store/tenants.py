@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +18,7 @@ from app.store.rows import (
     MembershipRow,
     PersonRow,
     ProductProfileRow,
+    RevokedTokenRow,
     SandboxRow,
     SigningKeyRow,
     TenantCredentialRow,
@@ -55,8 +57,12 @@ class DirectoryRepository:
         statement = select(SigningKeyRow).order_by(SigningKeyRow.created_at.desc(), SigningKeyRow.id)
         return (await self._session.scalars(statement)).all()
 
+    async def lock_signing_keys(self) -> None:
+        """Let one process at a time make the first signing key; the lock ends with the transaction."""
+        await self._session.execute(select(func.pg_advisory_xact_lock(func.hashtext(SigningKeyRow.__tablename__))))
+
     async def add_signing_key(self, row: SigningKeyRow) -> None:
-        """Keep a new token-signing key, unless another process made one first."""
+        """Keep a new token-signing key."""
         values = {"id": row.id, "sealed_private_key": row.sealed_private_key}
         await self._session.execute(insert(SigningKeyRow).values(values).on_conflict_do_nothing())
 
@@ -106,6 +112,28 @@ class TenancyRepository:
     async def integration(self, integration_id: UUID) -> IntegrationRow | None:
         """Return an integration by id."""
         return await self._session.get(IntegrationRow, integration_id)
+
+    async def integration_of_token(self, integration_id: UUID, token_id: str) -> IntegrationRow | None:
+        """Return an integration by id, unless the token with which it calls was withdrawn."""
+        withdrawn = select(RevokedTokenRow.token_id).where(
+            RevokedTokenRow.tenant_id == self._tenant_id, RevokedTokenRow.token_id == token_id
+        )
+        statement = select(IntegrationRow).where(IntegrationRow.id == integration_id, ~withdrawn.exists())
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def revoked_tokens(self) -> list[str]:
+        """Return the ids of the tokens that are refused."""
+        statement = select(RevokedTokenRow.token_id).where(RevokedTokenRow.tenant_id == self._tenant_id)
+        return list((await self._session.scalars(statement)).all())
+
+    async def revoke_token(self, token_id: str, *, expires_at: datetime, now: datetime) -> None:
+        """Refuse a token until ``expires_at``, and forget those that have ended by themselves."""
+        ended = delete(RevokedTokenRow).where(
+            RevokedTokenRow.tenant_id == self._tenant_id, RevokedTokenRow.expires_at < now
+        )
+        await self._session.execute(ended)
+        values = {"tenant_id": self._tenant_id, "token_id": token_id, "expires_at": expires_at}
+        await self._session.execute(insert(RevokedTokenRow).values(values).on_conflict_do_nothing())
 
     async def grants(self, actor_id: UUID) -> list[Grant]:
         """Return the product profiles that the actor belongs to, by name."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from joserfc import jwt
@@ -139,3 +142,41 @@ async def test_signing_keys_are_made_once_and_kept_sealed(database: Database) ->
     async with database.directory() as directory:
         (row,) = await directory.signing_keys()
     assert b"PRIVATE KEY" not in row.sealed_private_key
+
+
+async def test_processes_that_start_together_sign_with_one_key(database: Database) -> None:
+    loaded = await asyncio.gather(*(SigningKeys.load(database, SEALER) for _ in range(4)))
+    assert len({keys.current.kid for keys in loaded}) == 1
+
+
+async def test_an_unknown_client_costs_what_a_wrong_secret_costs(
+    clients: ClientTokens, integration: IssuedIntegration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        compared.append(len(left) - len(right))
+        return hmac.compare_digest(left, right)
+
+    monkeypatch.setattr("app.auth.clients.hmac", SimpleNamespace(compare_digest=compare))
+    for client_id in ("nobody", integration.client_id):
+        with pytest.raises(InvalidClient):
+            await clients.issue(client_id, "sgs_wrong")
+    assert compared == [0, 0]
+
+
+async def test_tokens_that_ended_by_themselves_are_forgotten(
+    database: Database, clients: ClientTokens, integration: IssuedIntegration, luma: MadeTenant, clock: Clock
+) -> None:
+    async def withdraw() -> str:
+        issued = await clients.issue(integration.client_id, integration.client_secret)
+        await clients.invalidate(integration.client_id, integration.client_secret, issued.access_token)
+        return issued.access_token
+
+    first = await withdraw()
+    clock.now += timedelta(seconds=3600 + 61)
+    second = await withdraw()
+    async with database.read(luma.id) as unit:
+        found = await unit.tenancy.revoked_tokens()
+    assert found == [jwt.decode(second, clients._keys.all, algorithms=["ES256"]).claims["id"]]
+    assert first != second

@@ -113,8 +113,6 @@ def test_a_wrong_secret_is_told_by_the_client(client: Client) -> None:
 
 @measured("ims.validate_and_invalidate")
 def test_a_token_is_valid_until_it_is_withdrawn(client: Client) -> None:
-    if client.account.service == "facade" and not _serves(client, "/ims/validate_token/v1"):
-        pytest.skip("the gateway's identity service does not validate tokens in this release")
     account = client.account
     token = client.token()["access_token"]["token"]
     assert client.call("validateToken", token, account.client_id)["valid"] is True
@@ -124,13 +122,7 @@ def test_a_token_is_valid_until_it_is_withdrawn(client: Client) -> None:
 
 @measured("ims.organizations")
 def test_the_organizations_of_a_token_are_listed(client: Client) -> None:
-    if client.account.service == "facade" and not _serves(client, "/ims/organizations/v6"):
-        pytest.skip("the gateway's identity service lists no organizations in this release")
     token = client.token()["access_token"]["token"]
     (organization,) = client.call("getOrganizations", token)
     reference = organization["orgRef"]
     assert f"{reference['ident']}@{reference['authSrc']}" == client.account.org_id
-
-
-def _serves(client: Client, path: str) -> bool:
-    return httpx.post(client.account.ims_url + path).status_code != 404
