@@ -66,6 +66,7 @@ from app.telemetry import Metrics
 from app.tenancy.credentials import CredentialVault
 from app.tenancy.resolve import TenancyResolver
 from app.tenancy.sealing import Sealer, master_key_file, read_master_key
+from app.tenancy.upstream_tokens import SharedTokens
 from app.upstream.client import AEPClient
 from app.upstream.tokens import TokenCache
 
@@ -122,7 +123,8 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
     metrics = Metrics()
 
     outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
-    upstream = AEPClient(outbound, CredentialVault(database, sealer), TokenCache(outbound), settings.upstream, metrics)
+    tokens = TokenCache(outbound, SharedTokens(database, sealer))
+    upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
     sync = SyncWorker(database, SandboxPuller(database, upstream, metrics), settings.sync)
     door = WriteDoor(database, upstream, AuditRecorder(), metrics, listener=sync)
     services = _services(settings, database, upstream, door)
@@ -143,7 +145,7 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         ],
         middleware=_middleware(database, clients, metrics, settings.server.max_body_bytes),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
-        lifespan=_lifespan(database, outbound, door, sync, checkpoints),
+        lifespan=_lifespan(database, outbound, tokens, door, sync, checkpoints),
     )
     app.router.redirect_slashes = False
     return Gateway(app, database, sealer, services, sync)
@@ -251,7 +253,12 @@ def _operations_routes(database: Database, metrics: Metrics) -> list[Route]:
 
 
 def _lifespan(
-    database: Database, outbound: httpx.AsyncClient, door: WriteDoor, sync: SyncWorker, checkpoints: CheckpointWriter
+    database: Database,
+    outbound: httpx.AsyncClient,
+    tokens: TokenCache,
+    door: WriteDoor,
+    sync: SyncWorker,
+    checkpoints: CheckpointWriter,
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -265,6 +272,7 @@ def _lifespan(
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await door.drain()
+            await tokens.aclose()
             await outbound.aclose()
             await database.close()
 

@@ -31,6 +31,7 @@ from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
 from app.store.sync_states import SyncStateRepository
 from app.store.tenants import DirectoryRepository, TenancyRepository
+from app.store.upstream_tokens import UpstreamTokenRepository
 
 
 class DatabaseUnavailable(InternalError):
@@ -74,6 +75,7 @@ class ReadUnit:
         self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
+        self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
 
 
 class WriteUnit(ReadUnit):

@@ -77,6 +77,22 @@ class TenantCredentialRow(Base):
     retired_at: Mapped[datetime | None]
 
 
+class UpstreamTokenRow(Base):
+    """A technical account's access token, sealed, and the lease of the process that fetches the next one."""
+
+    __tablename__ = "upstream_tokens"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    credential_id: Mapped[UUID] = mapped_column(primary_key=True)
+    scopes: Mapped[str] = mapped_column(primary_key=True)
+    sealed_token: Mapped[bytes | None]
+    generation: Mapped[UUID | None]
+    renew_at: Mapped[datetime | None]
+    usable_until: Mapped[datetime | None]
+    lease_id: Mapped[UUID | None]
+    leased_until: Mapped[datetime | None]
+
+
 class SandboxRow(Base):
     """A sandbox of a tenant, as AEP names it."""
 

@@ -2,8 +2,8 @@
 
 Calls that are safe to repeat are tried again after a lost connection, 429, 502, 503 and 504, and GETs after a 500 as
 well. ``Retry-After`` and ``retryAfterMs`` are honoured; otherwise the pause doubles from one second with full
-jitter. A call that changes something is sent once. A 401 fetches a new token once; a read is repeated with it at
-once, and so is a write, because AEP refuses a token before it looks at the request.
+jitter. A call that changes something is sent once. A 401 gives the token up; a read is repeated at once with a new
+one, once. A change is not: it is the caller who decides whether to send it again.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class AEPClient:
         token = await self._tokens.token(connection)
         response = await self._send(connection, target, call, token)
         if response.status_code == 401:
-            self._tokens.discard(connection, token)
+            await self._tokens.discard(connection, token)
+            if call.safety == "once":
+                raise self._token_refused(call)
             response = await self._send(connection, target, call, await self._tokens.token(connection))
         return self._read_response(call, response)
 
@@ -136,6 +138,16 @@ class AEPClient:
             )
         except httpx.TransportError as problem:
             raise self._lost(call, problem) from problem
+
+    def _token_refused(self, call: Call) -> UpstreamUnavailable:
+        """Say that a change was turned away at the door: AEP looks at the token before it looks at the request."""
+        self._metrics.upstream_calls.labels(call.operation, "401").inc()
+        log.info("upstream.token_given_up", operation=call.operation)
+        return UpstreamUnavailable(
+            "Adobe refused the access token of this organization's technical account, so nothing was changed.",
+            hint="Send the change again: it will be made with a new token.",
+            retry_after_s=0.0,
+        )
 
     def _lost(self, call: Call, problem: httpx.TransportError) -> UpstreamUnavailable:
         """Say what a lost call means: nothing was sent, or nobody knows."""

@@ -74,11 +74,23 @@ async def test_a_write_that_met_a_rate_limit_failed_and_says_when_to_come_back(
     assert name not in [one["name"] for one in listed.json()["segments"]]
 
 
-async def test_an_expired_token_is_replaced_and_nobody_notices(stack: Stack, faults: httpx.AsyncClient) -> None:
+async def test_a_read_whose_token_has_expired_is_repeated_and_nobody_notices(
+    stack: Stack, faults: httpx.AsyncClient
+) -> None:
     await add(faults, "expired_token", "GET", JOBS)
     assert (await stack.facade("GET", JOBS)).status_code == 200
+
+
+async def test_a_write_whose_token_has_expired_is_not_repeated_and_the_audit_says_that_nothing_was_done(
+    stack: Stack, faults: httpx.AsyncClient
+) -> None:
+    name, request_id = unique("Renewed"), unique("request").replace(" ", "-")
     await add(faults, "expired_token", "POST", DEFINITIONS)
-    assert (await stack.facade("POST", DEFINITIONS, json=body(unique("Renewed")))).status_code == 200
+    reply = await stack.facade("POST", DEFINITIONS, json=body(name), headers={"x-request-id": request_id})
+    assert reply.status_code == 503
+    assert "nothing was changed" in reply.text
+    assert await phase_of(stack, request_id) == "failed"
+    assert (await stack.facade("POST", DEFINITIONS, json=body(name))).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["cut_body", "wrong_json"])

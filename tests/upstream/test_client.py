@@ -11,11 +11,14 @@ import respx
 
 from app.errors import UpstreamRefused, UpstreamUnavailable
 from app.settings import UpstreamSettings
+from app.store.database import Database
 from app.telemetry import Metrics
+from app.tenancy.upstream_tokens import SharedTokens
 from app.upstream import mutations
 from app.upstream.client import AEPClient, Call
 from app.upstream.connection import Connection, Target
 from app.upstream.tokens import TokenCache
+from tests.factories import SEALER
 
 CONNECTION = Connection(
     tenant_id=UUID(int=1),
@@ -50,9 +53,11 @@ def pauses() -> Pauses:
 
 
 @pytest.fixture
-async def client(pauses: Pauses):
+async def client(pauses: Pauses, database: Database):
     async with httpx.AsyncClient() as http:
-        yield AEPClient(http, OneConnection(), TokenCache(http), UpstreamSettings(), Metrics(), sleep=pauses)
+        tokens = TokenCache(http, SharedTokens(database, SEALER))
+        yield AEPClient(http, OneConnection(), tokens, UpstreamSettings(), Metrics(), sleep=pauses)
+        await tokens.aclose()
 
 
 @pytest.fixture
@@ -98,6 +103,22 @@ async def test_a_token_that_aep_refuses_is_renewed_once(
     )
     assert (await client.read(TARGET, READ)).body == {"ok": True}
     assert ims.call_count == 2
+
+
+async def test_a_change_whose_token_aep_refuses_is_not_repeated_and_was_not_made(
+    client: AEPClient, ims: respx.Route, respx_mock: respx.MockRouter
+) -> None:
+    route = respx_mock.delete("http://aep.test/one").mock(
+        side_effect=[
+            httpx.Response(401, json={"error_code": "401013", "message": "Oauth token is not valid"}),
+            httpx.Response(200, json={}),
+        ]
+    )
+    with pytest.raises(UpstreamUnavailable, match="nothing was changed") as problem:
+        await mutations.send(client, TARGET, CHANGE)
+    assert (route.call_count, problem.value.outcome_unknown) == (1, False)
+    await mutations.send(client, TARGET, CHANGE)
+    assert route.calls.last.request.headers["authorization"] == "Bearer token-2"
 
 
 async def test_a_read_waits_as_long_as_aep_asks_and_tries_again(
