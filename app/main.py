@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.asgi import BodyLimit, TrailingSlash
+from app.asgi import SECURITY_HEADERS, BodyLimit, SecurityHeaders, TrailingSlash
 from app.audit.checkpoints import CheckpointKey, CheckpointWriter
 from app.audit.recorder import AuditRecorder
 from app.auth.bearer import BearerAuthenticator
@@ -177,6 +177,7 @@ def _services(settings: Settings, database: Database, upstream: AEPClient, door:
 def _middleware(database: Database, clients: ClientTokens, metrics: Metrics, max_body_bytes: int) -> list[Middleware]:
     """What a request meets before its route, outermost first."""
     return [
+        Middleware(SecurityHeaders),
         Middleware(TrailingSlash),
         Middleware(RequestMiddleware, metrics=metrics, entrance_of=entrance_of),
         Middleware(
@@ -232,7 +233,9 @@ def _method_not_allowed(request: Request, exc: Exception) -> Response:
 def _unexpected(request: Request, exc: Exception) -> Response:
     log.error("request.crashed", exc_info=exc)
     problem = exc if isinstance(exc, GatewayError) else InternalError("Something went wrong on our side.")
-    return error_response(request, problem)
+    response = error_response(request, problem)
+    response.headers.update(SECURITY_HEADERS)  # this answer is made outside all layers
+    return response
 
 
 def _operations_routes(database: Database, metrics: Metrics) -> list[Route]:

@@ -19,12 +19,7 @@ _CONTENT_SECURITY_POLICY = (
     "img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-_HEADERS = {
-    "content-security-policy": _CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-}
+_HEADERS = {"content-security-policy": _CONTENT_SECURITY_POLICY}
 _PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
