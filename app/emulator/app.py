@@ -156,6 +156,11 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     populations, background = resources.populations, resources.background
     estimates = Estimates(gate, rules, populations, background, clock, step_s=settings.estimate_step_s)
     workplaces = Workplaces(organizations, state, populations)
+    feed = MembershipFeed()
+    streams = RecordStreams(
+        workplaces, rules, clock, feed, background, state_dir=settings.state_dir, tick_s=settings.stream_tick_s
+    )
+    await streams.recover()
     if settings.scenario is not None:
         await Seeding(workplaces, rules, tokens, state, clock).apply(settings.scenario)
     job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
@@ -173,10 +178,6 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     for what, look in (("schedules", scheduler.look), ("external audiences", external_work.expire)):
         clock.listen(look)
         background.start(what, repeat(look, settings.scheduler_poll_s))
-    feed = MembershipFeed()
-    streams = RecordStreams(
-        workplaces, rules, clock, feed, background, state_dir=settings.state_dir, tick_s=settings.stream_tick_s
-    )
     await streams.start(state)
     return [
         Route("/healthz", _healthz(organizations), methods=["GET"]),

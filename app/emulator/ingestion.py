@@ -21,6 +21,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -181,7 +182,12 @@ class Ingestion:
 
 def inlet_id(place: Workplace) -> str:
     """Return the id of a sandbox's inlet, which is the same in every run."""
-    return hashlib.sha256(f"{place.organization.org_id}/{place.sandbox.id}".encode()).hexdigest()
+    return _digest(f"{place.organization.org_id}/{place.sandbox.id}")
+
+
+@lru_cache(maxsize=1024)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def _body(request: Request) -> Document:
@@ -216,8 +222,8 @@ def _record_violations(inlet: _Inlet, entity: Document, *, is_event: bool) -> li
     if size > limit:
         kind = "an event" if is_event else "a profile record"
         return [Violation("#", "#", "maxSize", f"{kind} of {size} bytes is dropped: it may have {limit} at most")]
-    documents = {one["$id"]: one for one in union_documents(inlet.place.organization.namespace)}
-    schema = documents[paths.EXPERIENCE_EVENT_UNION if is_event else paths.PROFILE_UNION]
+    wanted = paths.EXPERIENCE_EVENT_UNION if is_event else paths.PROFILE_UNION
+    schema = next(one for one in union_documents(inlet.place.organization.namespace) if one["$id"] == wanted)
     found = violations(schema, entity, is_event=is_event)
     if not found and not _identities(entity):
         found = [Violation("#/identityMap", "#", "required", "required key [identityMap] not found: no identity")]

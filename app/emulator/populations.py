@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pyroaring import BitMap
 
@@ -26,13 +26,15 @@ from app.errors import InternalError
 from app.evaluation import documents, sampling
 from app.evaluation.arrivals import Placed, Record
 from app.evaluation.batch.job import OnProgress
-from app.evaluation.dataset import Dataset
+from app.evaluation.dataset import Connection, Dataset
 from app.evaluation.dataset import Progress as BuildProgress
 from app.evaluation.engine import Engine, Estimate
 from app.evaluation.luma import SampleSpec
 from app.evaluation.memberships import Memberships, Replaced
 from app.evaluation.selection import Counts
+from app.evaluation.write_behind import WriteBehind
 
+T = TypeVar("T")
 Progress = Callable[[str, float], None]
 """Told what is being made, and the share of it that is done, 0 to 1."""
 
@@ -85,13 +87,14 @@ class Population:
     def __init__(self, organization: Organization, dataset: Dataset, memberships: Memberships) -> None:
         self.organization = organization
         self.memberships = memberships
+        self.arriving = WriteBehind(dataset)
         self._dataset = dataset
         self._engine = Engine(dataset, stored=lambda segment_id: memberships.members(segment_id).realized)
 
     @property
     def total_profiles(self) -> int:
         """Number of profiles."""
-        return self._engine.profiles
+        return self.arriving.profiles
 
     def nothing_read(self) -> Reading:
         """Return the reading of an estimate that has not begun."""
@@ -103,11 +106,13 @@ class Population:
 
         The last one is exact below a million profiles.
         """
+        await self.arriving.flush()
         for rows in sampling.rows_of_steps(self.total_profiles):
             yield _reading(await self._engine.estimate(rule.checked, now, rows=rows))
 
     async def rows(self, rule: Rule, now: datetime, offset: int, limit: int) -> list[tuple[str, list[str]]]:
         """Return a page of members as (XID, other identities), in a stable order."""
+        await self.arriving.flush()
         members = await self._engine.members(rule.checked, now, offset=offset, limit=limit)
         return [(member.profile_id, [identity for _, identity in member.identities]) for member in members]
 
@@ -119,6 +124,7 @@ class Population:
         A rule that asks for another segment of them gets that one's new members, of any other its stored ones.
         ``on_progress`` gets steps done and steps in all. Raises InvalidRequest when rules use each other in a circle.
         """
+        await self.arriving.flush()
         outcome = await self._engine.evaluate(
             {segment_id: rule.checked for segment_id, rule in rules.items()},
             now,
@@ -135,19 +141,28 @@ class Population:
 
     async def with_events_since(self, since: datetime) -> list[int]:
         """Return the numbers of the profiles that have an event at an instant or later."""
-        return await self._dataset.run(lambda connection: documents.numbers_with_events_since(connection, since))
+        return await self._run(lambda connection: documents.numbers_with_events_since(connection, since))
 
-    async def documents(self, numbers: range | Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Return the profiles of some numbers as XDM documents with their events, by number."""
+    async def documents(self, numbers: range | Sequence[int], *, as_written: bool = False) -> dict[int, dict[str, Any]]:
+        """Return the profiles of some numbers as XDM documents with their events, by number.
+
+        ``as_written`` leaves out what arrived a moment ago and is not in the tables yet.
+        """
         namespace = self._dataset.namespace
-        return await self._dataset.run(lambda connection: documents.profiles(connection, namespace, numbers))
+        run = self._dataset.run if as_written else self._run
+        return await run(lambda connection: documents.profiles(connection, namespace, numbers))
 
     async def with_identities(self, identities: Mapping[str, Collection[str]]) -> BitMap:
         """Return the profiles that have one of some identities, which are given by the code of their namespace.
 
         Codes are compared in any letter case; namespaces that nobody has find nobody.
         """
-        return BitMap(await self._dataset.run(lambda connection: documents.numbers_by_identity(connection, identities)))
+        return BitMap(await self._run(lambda connection: documents.numbers_by_identity(connection, identities)))
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """Read the tables, with all that arrived in them."""
+        await self.arriving.flush()
+        return await self._dataset.run(work)
 
     @property
     def made_ms(self) -> int:
@@ -172,24 +187,24 @@ class Population:
     async def by_namespace(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many profiles have an identity of each namespace, of all and of those that estimates read."""
         sample, total = self.rows_to_read, self.total_profiles
-        whole = await self._dataset.run(lambda connection: documents.profiles_by_namespace(connection, total))
+        whole = await self._run(lambda connection: documents.profiles_by_namespace(connection, total))
         if sample >= total:
             return whole, whole
-        return whole, await self._dataset.run(lambda connection: documents.profiles_by_namespace(connection, sample))
+        return whole, await self._run(lambda connection: documents.profiles_by_namespace(connection, sample))
 
     async def profile_of_number(self, number: int) -> tuple[int, str, dict[str, Any]] | None:
         """Return a profile's number, XID and document; None when there is none."""
         namespace = self._dataset.namespace
-        return await self._dataset.run(lambda connection: documents.profile_by_number(connection, namespace, number))
+        return await self._run(lambda connection: documents.profile_by_number(connection, namespace, number))
 
     async def profile_of_xid(self, profile_id: str) -> tuple[int, str, dict[str, Any]] | None:
         """Return a profile's number, XID and document; None when there is none."""
-        number = await self._dataset.run(lambda connection: documents.number_of(connection, profile_id))
+        number = await self._run(lambda connection: documents.number_of(connection, profile_id))
         return None if number is None else await self.profile_of_number(number)
 
     async def append(self, records: Sequence[Record]) -> list[Placed]:
         """Store records that arrive. Raises InvalidRequest for one that cannot be kept; then none of them is."""
-        return await self._dataset.append(records)
+        return await self.arriving.append(records)
 
     async def put(self, segment_id: str, members: BitMap, *, run_id: str, at_ms: int) -> None:
         """Store who is in an audience that no rule decides."""
@@ -197,7 +212,10 @@ class Population:
 
     async def close(self) -> None:
         """Wait for running queries and close the files."""
-        await self._dataset.close()
+        try:
+            await self.arriving.flush()
+        finally:
+            await self._dataset.close()
         await asyncio.to_thread(self.memberships.close)
 
 

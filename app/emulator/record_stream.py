@@ -1,9 +1,10 @@
 """Records of one sandbox on their way: into the tables that jobs and estimates read, and through streaming evaluation.
 
-Records wait in a bounded line. One batch after the other is written to the tables, then to the journal of streaming
-evaluation, then evaluated, and its changes of membership are stored and told; only then are its callers answered. A
-process that is killed before that has acknowledged nothing, and what it did write is recognized by identity and ``_id``
-when it comes again.
+Records wait in a bounded line. One batch after the other gets the numbers of its profiles, is written to the journal of
+streaming evaluation with one sync to disk, then evaluated, and its changes of membership are stored and told; only then
+are its callers answered. The tables get the records of a second together, and before anything reads them. A process
+that is killed in between finds in the journal what the tables lack (`recover`); one that is killed earlier has
+acknowledged nothing, and what it did write is recognized by identity and ``_id`` when it comes again.
 """
 
 from __future__ import annotations
@@ -22,25 +23,30 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from app.aep.paging import SortKey
+from app.emulator import record_journal
 from app.emulator.clock import Clock, Jump
 from app.emulator.membership_feed import MembershipFeed
 from app.emulator.rules import Rule, RuleBook
 from app.emulator.state.audiences import AudienceQuery
 from app.emulator.workplaces import Workplace
 from app.errors import GatewayError, QuotaExceeded
-from app.evaluation.arrivals import Placed, Record
+from app.evaluation import arrivals
+from app.evaluation.arrivals import Record
 from app.evaluation.memberships import MembershipChange
 from app.evaluation.streaming.conditions import NotStreamable, take_apart
 from app.evaluation.streaming.engine import Change
-from app.evaluation.streaming.fields import instant_us, to_us
+from app.evaluation.streaming.fields import to_us
 from app.evaluation.streaming.journal import Input, Kind
 from app.evaluation.streaming.rules import Rules
-from app.evaluation.streaming.stream import Stream, attributes_input
+from app.evaluation.streaming.stream import Batch, Stream
+from app.evaluation.write_behind import Place
 
 log = structlog.get_logger(__name__)
 
 MAX_WAITING: Final = 2_000
 _BATCH: Final = 256
+_BEHIND_S: Final = 1.0
+_MAX_BEHIND: Final = 20_000
 _SEEDED: Final = timedelta(days=2)
 _ALL: Final = 100_000
 
@@ -57,7 +63,7 @@ LAG: Final = Histogram(
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     record: Record
-    done: asyncio.Future[Placed]
+    done: asyncio.Future[int]
     since: float
 
 
@@ -86,18 +92,20 @@ class RecordStream:
         self._definitions = _Definitions()
         self._stream: Stream | None = None
         self._closed = False
+        self._in_tables = 0
         self._label = f"{place.organization.slug}/{place.sandbox.name}"
 
     # Records
 
-    async def put(self, record: Record) -> Placed:
-        """Take in a record and return where it went, when everything that follows from it is on disk.
+    async def put(self, record: Record) -> int:
+        """Take in a record and return its profile's number, when everything that follows from it is on disk.
 
         Raises QuotaExceeded while too many records wait, InvalidRequest for a value that its field cannot hold.
         """
         if self._closed:
             raise QuotaExceeded("The emulator is shutting down", retry_after_s=1)
-        done: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
+        arrivals.check(self.place.organization.namespace, record)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         try:
             self._waiting.put_nowait(_Waiting(record, done, time.monotonic()))
         except asyncio.QueueFull:
@@ -107,12 +115,14 @@ class RecordStream:
 
     async def run(self) -> None:
         """Take in records, batch by batch, and let the time pass in between."""
+        behind = asyncio.ensure_future(self._write_behind())
         try:
             while True:
                 batch = await self._next_batch()
                 async with self._lock:
                     await _to_the_end(self._work(batch))
         finally:
+            behind.cancel()
             await self._close()
 
     async def _next_batch(self) -> list[_Waiting]:
@@ -130,6 +140,8 @@ class RecordStream:
             stream = await self._ready()
             if batch:
                 await self._take(stream, batch)
+            elif self.place.population.arriving.written_seq > self._in_tables:
+                await self._write(stream, ())
         except Exception as fault:
             if not isinstance(fault, GatewayError):
                 log.error("emulator.records_failed", place=self._label, exc_info=fault)
@@ -138,43 +150,65 @@ class RecordStream:
                     one.done.set_exception(fault)
 
     async def _take(self, stream: Stream, batch: Sequence[_Waiting]) -> None:
-        placed = await self._append(batch)
-        inputs = await self._unknown([where.profile_no for _, where in placed])
-        now = to_us(self._clock.now())
-        changed = await self._attributes(
-            [where.profile_no for one, where in placed if one.record.attributes is not None]
-        )
-        for one, where in placed:
-            key = str(where.profile_no)
-            if key in changed:
-                inputs.append(_attributes(key, changed.pop(key), now))
-            inputs += [_event(key, event, now) for event in one.record.events]
-        await self._evaluate(stream, inputs)
-        for one, where in placed:
+        arriving = self.place.population.arriving
+        if len(arriving) > _MAX_BEHIND:
+            await arriving.flush()
+        records = [one.record for one in batch]
+        places = await arriving.place(records)
+        try:
+            inputs = await self._inputs(stream, records, places)
+            written = await self._write(stream, inputs)
+        except BaseException:
+            # The numbers of new profiles are given to others now.
+            await arriving.forget()
+            raise
+        numbered = (record_journal.for_tables(seq, one) for seq, one in enumerate(inputs, start=written.first))
+        arriving.add([one for one in numbered if one is not None])
+        await self._tell(stream.apply(written))
+        for one, where in zip(batch, places, strict=True):
             LAG.labels(self._label).observe(time.monotonic() - one.since)
             if not one.done.done():
-                one.done.set_result(where)
-        RECORDS.labels(self._label).inc(len(placed))
+                one.done.set_result(where.profile_no)
+        RECORDS.labels(self._label).inc(len(batch))
         WAITING.labels(self._label).set(self._waiting.qsize())
 
-    async def _append(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Placed]]:
-        """Write records to the tables; one that cannot be kept fails alone."""
-        try:
-            placed = await self.place.population.append([one.record for one in batch])
-            return list(zip(batch, placed, strict=True))
-        except GatewayError:
-            found = []
-            for one in batch:
-                try:
-                    found.append((one, (await self.place.population.append([one.record]))[0]))
-                except GatewayError as fault:
-                    one.done.set_exception(fault)
-            return found
+    async def _inputs(self, stream: Stream, records: Sequence[Record], places: Sequence[Place]) -> list[Input]:
+        """Return what records say to streaming evaluation, after what it must know of their profiles."""
+        now, namespace = to_us(self._clock.now()), self.place.organization.namespace
+        new = {where.profile_no for where in places if where.is_new}
+        inputs = await self._unknown([where.profile_no for where in places if where.profile_no not in new])
+        attributes = {int(one.profile): one.document for one in inputs if one.kind is Kind.ATTRIBUTES}
+        for record, where in zip(records, places, strict=True):
+            number = where.profile_no
+            if where.is_new:
+                attributes[number] = arrivals.new_document(record)
+                inputs.append(record_journal.of_attributes(number, attributes[number], now))
+            if record.attributes is not None:
+                before = attributes.get(number) or msgspec.json.decode(stream.attributes(str(number)) or b"{}")
+                attributes[number] = arrivals.with_attributes(namespace, before, record.attributes)
+                inputs.append(record_journal.of_attributes(number, attributes[number], now, record))
+            inputs += [record_journal.of_event(number, dict(event), now, record) for event in record.events]
+        return inputs
+
+    async def _write(self, stream: Stream, inputs: Sequence[Input]) -> Batch:
+        """Put inputs on disk, to be applied then, and note with them how far the tables have come."""
+        in_tables = self.place.population.arriving.written_seq
+        batch = stream.prepare(inputs, {record_journal.IN_TABLES: in_tables} if in_tables > self._in_tables else None)
+        await asyncio.to_thread(batch.write)
+        self._in_tables = max(in_tables, self._in_tables)
+        return batch
 
     async def _evaluate(self, stream: Stream, inputs: Sequence[Input]) -> None:
-        batch = stream.prepare(inputs)
-        await asyncio.to_thread(batch.write)
-        await self._tell(stream.apply(batch))
+        await self._tell(stream.apply(await self._write(stream, inputs)))
+
+    async def _write_behind(self) -> None:
+        """Write to the tables, once a second, what has arrived."""
+        while True:
+            await asyncio.sleep(_BEHIND_S)
+            try:
+                await self.place.population.arriving.flush()
+            except Exception as fault:
+                log.error("emulator.tables_not_written", place=self._label, exc_info=fault)
 
     async def _tell(self, changes: Iterable[Change]) -> None:
         """Store changes of membership, and tell those that changed something."""
@@ -197,17 +231,13 @@ class RecordStream:
             return []
         inputs: list[Input] = []
         now, since = to_us(self._clock.now()), to_us(self._clock.now() - _SEEDED)
-        for number, document in (await self.place.population.documents(wanted)).items():
+        # Whoever has a record that waits for the tables is known already.
+        for number, document in (await self.place.population.documents(wanted, as_written=True)).items():
             events = document.pop("xEvent", [])
-            inputs.append(_attributes(str(number), document, now))
-            inputs += [one for event in events if (one := _event(str(number), event, now)).at >= since]
+            inputs.append(record_journal.of_attributes(number, document, now))
+            found = (record_journal.of_event(number, event, now) for event in events)
+            inputs += [one for one in found if one.at >= since]
         return inputs
-
-    async def _attributes(self, numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
-        """Return the attributes of profiles as they are now, after what was written."""
-        wanted = list(dict.fromkeys(numbers))
-        found = await self.place.population.documents(wanted) if wanted else {}
-        return {str(number): {k: v for k, v in one.items() if k != "xEvent"} for number, one in found.items()}
 
     # Definitions and time
 
@@ -292,6 +322,9 @@ class RecordStream:
             while not self._waiting.empty():
                 await self._work([self._waiting.get_nowait() for _ in range(min(_BATCH, self._waiting.qsize()))])
             if self._stream is not None:
+                with contextlib.suppress(GatewayError):  # the next process finds them in the journal
+                    await self.place.population.arriving.flush()
+                    await self._write(self._stream, ())
                 await asyncio.to_thread(self._stream.close)
                 self._stream = None
 
@@ -304,13 +337,3 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
-
-
-def _attributes(key: str, attributes: dict[str, Any], now: int) -> Input:
-    return attributes_input(key, attributes, msgspec.json.encode(attributes), now)
-
-
-def _event(key: str, event: dict[str, Any] | Any, now: int) -> Input:
-    document = dict(event)
-    at = instant_us(document.get("timestamp")) or 0
-    return Input(key, Kind.EVENT, now, at, msgspec.json.encode(document), document)

@@ -6,6 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from app.emulator import record_journal
 from app.emulator.background import Background
 from app.emulator.clock import Clock, Jump
 from app.emulator.membership_feed import MembershipFeed
@@ -14,6 +17,8 @@ from app.emulator.rules import RuleBook
 from app.emulator.state import State
 from app.emulator.state.audience_changes import AudienceChange
 from app.emulator.workplaces import Workplace, Workplaces
+
+log = structlog.get_logger(__name__)
 
 FOLDER: Final = "streaming"
 _KIND: Final = "record stream"
@@ -42,6 +47,15 @@ class RecordStreams:
         self._folder = state_dir / FOLDER
         self._tick_s = tick_s
         self._streams: dict[tuple[str, str], RecordStream] = {}
+
+    async def recover(self) -> None:
+        """Give the tables what a killed process had acknowledged, before anything else reads or writes them."""
+        for place in self._workplaces.all():
+            path = self._path(place)
+            if path.exists():
+                count = await record_journal.recover(path, place.population.arriving)
+                if count:
+                    log.info("emulator.records_recovered", place=path.stem, records=count)
 
     async def start(self, state: State) -> None:
         """Begin to listen, and take up the streams that there were."""

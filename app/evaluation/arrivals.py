@@ -32,6 +32,9 @@ _MAX_EXTENSIONS = 16
 
 _INTEGER_LIMIT = 2**31
 
+_LARGEST_POSITION = 255
+"""Places in an array are kept in one byte."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -97,12 +100,19 @@ class _Batch:
         return (self.profiles, self.identities, self.perks, self.events, self.items)
 
 
-def append(connection: Connection, namespace: str, records: Sequence[Record]) -> list[Placed]:
+def append(
+    connection: Connection, namespace: str, records: Sequence[Record], numbers: Sequence[int] | None = None
+) -> list[Placed]:
     """Write records and return where each went, in order.
 
-    Raises `InvalidRequest` for a value that its field cannot hold; then nothing may be committed.
+    ``numbers`` are the profiles that the records belong to, where the caller has decided that: a number that no
+    profile has makes a new profile. Raises `InvalidRequest` for a value that its field cannot hold; then nothing may
+    be committed.
     """
-    numbers, new = _resolve(connection, records)
+    if numbers is None:
+        numbers, new = _resolve(connection, records)
+    else:
+        new = _not_there(connection, numbers, records)
     batch = _Batch()
     for number, record in new.items():
         _add_profile(batch, number, record)
@@ -124,20 +134,95 @@ def profile_numbers(connection: Connection, identities: Iterable[Identity]) -> d
     return {identity: found[identity] for identity in wanted if identity in found}
 
 
+def next_number(connection: Connection) -> int:
+    """Return the number that the next new profile gets."""
+    row = connection.execute(f"SELECT coalesce(max({model.PROFILE_KEY}) + 1, 0) FROM {model.PROFILES.table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+# Without the tables
+
+
+def check(namespace: str, record: Record) -> None:
+    """Find out whether `append` can keep a record, without a connection. Raises `InvalidRequest`."""
+    batch = _Batch()
+    _require_identities(record)
+    _add_profile(batch, 0, record)
+    _add_attributes(batch, namespace, (0,), (record,))
+    for event in record.events:
+        _add_event(batch, namespace, event, {model.PROFILE_KEY: 0, model.EVENT_KEY: 0})
+    for rows in batch.inserts():
+        for name in ("position", "item_no"):
+            if max(rows.values.get(name, ()), default=0) > _LARGEST_POSITION:
+                raise InvalidRequest(f"A record may have {_LARGEST_POSITION + 1} values in one array at most.")
+
+
+def new_document(record: Record) -> dict[str, Any]:
+    """Return the document of the profile that a record would make, without the record's attributes and events."""
+    identities: dict[str, list[dict[str, Any]]] = {}
+    for one in dict.fromkeys(record.identities):
+        identities.setdefault(one.namespace, []).append({"id": one.id, "primary": one == record.identities[0]})
+    return {model.IDENTITY_MAP_PATH[0]: identities}
+
+
+def with_attributes(namespace: str, profile: Document, attributes: Document) -> dict[str, Any]:
+    """Return a profile's document after a record with these attributes, as it can be read from the tables then."""
+    changed: list[tuple[model.Path, Any]] = []
+    for column in model.PROFILES.fields:
+        path = column.path_in(namespace)
+        value = _at(attributes, path)
+        if value is not None:
+            kept = _column_value(column, value)
+            if isinstance(kept, datetime):
+                kept = kept.isoformat(timespec="milliseconds") + "Z"
+            changed.append((path, kept.isoformat() if isinstance(kept, date) else kept))
+    perks = _perks(namespace, attributes)
+    if perks is not None:
+        changed.append((model.path_in(model.PERKS_PATH, namespace), perks or None))
+    found = dict(profile)
+    for path, value in changed:
+        found = _replaced(found, path, value)
+    return found
+
+
+def _replaced(document: Document, path: model.Path, value: Any) -> dict[str, Any]:
+    """Return a copy of a document with another value at a path; None takes away what is there."""
+    name, *rest = path
+    if rest:
+        inner = document.get(name)
+        return {**document, name: _replaced(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}
+    kept = {key: one for key, one in document.items() if key != name}
+    return kept if value is None else {**document, name: value}
+
+
 # Profiles
+
+
+def _not_there(connection: Connection, numbers: Sequence[int], records: Sequence[Record]) -> dict[int, Record]:
+    """Return the first record of each number that no profile has."""
+    sql = f"""SELECT {model.PROFILE_KEY} FROM {model.PROFILES.table}
+              WHERE {model.PROFILE_KEY} IN (SELECT unnest($1::INTEGER[]))"""
+    there = {row[0] for row in connection.execute(sql, [sorted(set(numbers))]).fetchall()}
+    new: dict[int, Record] = {}
+    for number, record in zip(numbers, records, strict=True):
+        if number not in there:
+            new.setdefault(number, record)
+    return new
+
+
+def _require_identities(record: Record) -> None:
+    if not record.identities:
+        raise InvalidRequest("A record needs at least one identity.", hint="Send an identityMap with the record.")
 
 
 def _resolve(connection: Connection, records: Sequence[Record]) -> tuple[list[int], dict[int, Record]]:
     """Return the profile number of each record, and the first record of each new profile, by number."""
     known = profile_numbers(connection, (identity for record in records for identity in record.identities))
-    (following,) = connection.execute(
-        f"SELECT coalesce(max({model.PROFILE_KEY}) + 1, 0) FROM {model.PROFILES.table}"
-    ).fetchone() or (0,)
+    following = next_number(connection)
     numbers: list[int] = []
     new: dict[int, Record] = {}
     for record in records:
-        if not record.identities:
-            raise InvalidRequest("A record needs at least one identity.", hint="Send an identityMap with the record.")
+        _require_identities(record)
         number = min((known[one] for one in record.identities if one in known), default=None)
         if number is None:
             number, following = following, following + 1
@@ -221,17 +306,22 @@ def _add_events(
     event_no = _next_event_no(connection)
     for index, (number, record) in enumerate(zip(numbers, records, strict=True)):
         for event in record.events:
-            row = _columns(model.EVENTS, namespace, event)
-            if "event_id" not in row or model.EVENT_TIME not in row:
-                raise InvalidRequest("An event needs an _id and a timestamp.", hint="Send both with every event.")
-            if (number, row["event_id"]) not in seen:
-                seen.add((number, row["event_id"]))
-                row |= {model.PROFILE_KEY: number, model.EVENT_KEY: event_no}
-                batch.events.add(row)
-                _add_items(batch.items, namespace, event, row)
+            event_id = event.get("_id")
+            if (number, event_id) not in seen:
+                _add_event(batch, namespace, event, {model.PROFILE_KEY: number, model.EVENT_KEY: event_no})
+                seen.add((number, str(event_id)))
                 added[index] += 1
                 event_no += 1
     return added
+
+
+def _add_event(batch: _Batch, namespace: str, event: Document, keys: Mapping[str, int]) -> None:
+    row = _columns(model.EVENTS, namespace, event)
+    if "event_id" not in row or model.EVENT_TIME not in row:
+        raise InvalidRequest("An event needs an _id and a timestamp.", hint="Send both with every event.")
+    row |= keys
+    batch.events.add(row)
+    _add_items(batch.items, namespace, event, row)
 
 
 def _event_ids(connection: Connection, numbers: set[int]) -> set[tuple[int, str]]:

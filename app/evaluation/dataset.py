@@ -154,9 +154,10 @@ class Dataset:
         """
         return await self._run(self._workers, "BEGIN TRANSACTION READ ONLY", work, timeout_s, on_interrupt)
 
-    async def append(self, records: Sequence[Record]) -> list[Placed]:
+    async def append(self, records: Sequence[Record], numbers: Sequence[int] | None = None) -> list[Placed]:
         """Write records that arrived, and return where each went. They are on disk, and seen by later queries, then.
 
+        ``numbers`` are the profiles that they belong to, where the caller knows: see `app.evaluation.arrivals.append`.
         Calls wait for each other, not for queries. Raises `InvalidRequest` for a record that cannot be kept; then none
         of the batch is.
         """
@@ -165,7 +166,7 @@ class Dataset:
             raise InternalError(f"{self.path.name} is open for reading only")
 
         def work(connection: Connection) -> tuple[list[Placed], int]:
-            placed = arrivals.append(connection, self.namespace, records)
+            placed = arrivals.append(connection, self.namespace, records, numbers)
             return placed, _count_profiles(connection)
 
         placed, self._profiles = await self._run(self._writer, "BEGIN TRANSACTION", work)

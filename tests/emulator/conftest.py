@@ -116,6 +116,14 @@ class Emulator:
                 await asyncio.sleep(0.005)
 
 
+def own_samples(state_folder: Path) -> None:
+    """Give a state folder samples of its own, for tests that write records to them."""
+    samples = state_folder / FOLDER
+    common = samples.resolve()
+    samples.unlink()
+    shutil.copytree(common, samples)
+
+
 def definition(name: str, rule: str, **more: Any) -> dict[str, Any]:
     return {
         "name": name,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.emulator.populations import FOLDER
 from app.emulator.record_stream import MAX_WAITING
-from tests.emulator.conftest import LUMA, SOLSTICE, Emulator, Start
+from tests.emulator.conftest import LUMA, SOLSTICE, Emulator, Start, own_samples
 
 CHECKOUT = 'xEvent[eventType = "commerce.checkouts" and timestamp occurs <= 24 hours before now]'
 STREAMING = {"batch": {"enabled": False}, "continuous": {"enabled": True}, "synchronous": {"enabled": False}}
@@ -20,10 +18,7 @@ STREAMING = {"batch": {"enabled": False}, "continuous": {"enabled": True}, "sync
 @pytest.fixture
 def state_folder(state_folder: Path) -> Path:
     """The state folder with samples of its own, since records are written to them."""
-    samples = state_folder / FOLDER
-    common = samples.resolve()
-    samples.unlink()
-    shutil.copytree(common, samples)
+    own_samples(state_folder)
     return state_folder
 
 

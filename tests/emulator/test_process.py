@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from app.emulator import organizations
-from tests.emulator.conftest import PROFILES, definition
+from tests.emulator.conftest import PROFILES, definition, own_samples
 
 DEFINITIONS = "/data/core/ups/segment/definitions"
 
@@ -156,3 +161,92 @@ def test_secrets_are_readable_by_their_owner_only(launch: Launch, state_folder: 
     launch()
     for name in ("organizations.json", "ims-signing-key.pem", "emulator.sqlite3"):
         assert (state_folder / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_process_killed_during_ingestion_loses_no_record_that_it_acknowledged(
+    launch: Launch, state_folder: Path
+) -> None:
+    own_samples(state_folder)
+    process, client = launch()
+    headers, _ = _headers(client, state_folder)
+    rule = 'xEvent[eventType = "commerce.checkouts" and timestamp occurs <= 24 hours before now]'
+    streaming = {"evaluationInfo": {"continuous": {"enabled": True}}}
+    streamed = client.post(DEFINITIONS, json=definition("Streamed", rule, **streaming), headers=headers).json()
+    assert streamed["evaluationInfo"]["continuous"]["enabled"]
+    batch = client.post(DEFINITIONS, json=definition("Batch", rule), headers=headers).json()
+    inlet = _inlet(client, headers)
+    before = _job_count(client, headers, batch["id"])
+
+    sent, acknowledged, stop = itertools.count(), list[int](), threading.Event()
+
+    def send() -> None:
+        with httpx.Client(base_url=client.base_url) as own:
+            while not stop.is_set():
+                number = next(sent)
+                try:
+                    answer = own.post(f"{inlet}?syncValidation=true", json=_checkout(number))
+                except httpx.TransportError:
+                    return
+                assert answer.status_code == 200, answer.text
+                acknowledged.append(number)
+
+    with ThreadPoolExecutor(4) as senders:
+        working = [senders.submit(send) for _ in range(4)]
+        deadline = time.monotonic() + 30
+        # Long enough that the tables have got some of the records, and lack others.
+        while len(acknowledged) < 400 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        stop.set()
+        for one in working:
+            one.result()
+    assert len(acknowledged) >= 400
+
+    _, client = launch()
+    after = _job_count(client, headers, batch["id"]) - before
+    assert len(acknowledged) <= after <= next(sent)
+    for number in acknowledged:
+        query = {"schema.name": "_xdm.context.profile", "entityId": _email(number), "entityIdNS": "Email"}
+        answer = client.get("/data/core/ups/access/entities", params=query, headers=headers)
+        assert answer.status_code == 200, (number, answer.text)
+        (found,) = answer.json().values()
+        ups = found["entity"]["segmentMembership"]["ups"]
+        assert {ups[one]["status"] for one in (streamed["id"], batch["id"])} == {"realized"}
+    again = client.post(f"{inlet}?syncValidation=true", json=_checkout(acknowledged[-1]))
+    assert again.status_code == 200
+    assert _job_count(client, headers, batch["id"]) - before == after
+
+
+def _inlet(client: httpx.Client, headers: dict[str, str]) -> str:
+    query = {"imsOrgId": headers["x-gw-ims-org-id"], "sandbox": "prod"}
+    (one,) = client.get("/emulator/inlets", params=query).json()["inlets"]
+    return str(one["path"])
+
+
+def _email(number: int) -> str:
+    return f"killed{number}@luma.example"
+
+
+def _checkout(number: int) -> dict[str, Any]:
+    entity = {
+        "_id": f"checkout-{number}",
+        "timestamp": datetime.now(tz=UTC).isoformat(),
+        "eventType": "commerce.checkouts",
+        "identityMap": {"Email": [{"id": _email(number), "primary": True}]},
+    }
+    schema = {"id": "https://ns.adobe.com/xdm/context/experienceevent__union", "contentType": "application/json"}
+    return {"header": {"schemaRef": schema}, "body": {"xdmEntity": entity}}
+
+
+def _job_count(client: httpx.Client, headers: dict[str, str], segment_id: str) -> int:
+    """Return how many members a job finds."""
+    jobs = "/data/core/ups/segment/jobs"
+    job = client.post(jobs, json=[{"segmentId": segment_id}], headers=headers).json()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = client.get(f"{jobs}/{job['id']}", headers=headers).json()
+        if found["status"] == "SUCCEEDED":
+            return int(found["metrics"]["segmentedProfileCounter"][segment_id])
+        time.sleep(0.02)
+    raise AssertionError(f"the job did not end: {found}")

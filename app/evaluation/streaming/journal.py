@@ -11,7 +11,7 @@ from the inputs that came after it: the engine has no other source.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -105,8 +105,10 @@ class Journal:
         number = self._rules_id(rules)
         return [_row(profile, seq, as_of, number) for profile, seq in found]
 
-    def write(self, first: int, inputs: Sequence[Input], profiles: Sequence[ProfileRow]) -> None:
-        """Write inputs, numbered from ``first`` on, and saved profiles. All of it is on disk on return, or none."""
+    def write(
+        self, first: int, inputs: Sequence[Input], profiles: Sequence[ProfileRow], notes: Mapping[str, int]
+    ) -> None:
+        """Write inputs, numbered from ``first`` on, saved profiles, and notes. All is on disk on return, or none."""
         rows = [
             (seq, one.arrived, one.profile, one.kind, one.at, one.raw, one.origin)
             for seq, one in enumerate(inputs, start=first)
@@ -114,6 +116,8 @@ class Journal:
         with self._transaction():
             self._connection.executemany("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._connection.executemany("INSERT OR REPLACE INTO profile VALUES (?, ?, ?, ?, ?, ?, ?)", profiles)
+            for name, value in notes.items():
+                self._note(name, value)
         self.last_seq = max(self.last_seq, first + len(rows) - 1)
 
     @contextmanager

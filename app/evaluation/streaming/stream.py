@@ -7,7 +7,7 @@ may run in a worker thread; everything else belongs to the thread that owns the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +32,11 @@ class Batch:
     inputs: Sequence[Input]
     saved: Sequence[str]
     rows: Sequence[ProfileRow]
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     def write(self) -> None:
         """Put everything on disk. Blocks for one sync; may run in any thread, one batch at a time."""
-        self.journal.write(self.first, self.inputs, self.rows)
+        self.journal.write(self.first, self.inputs, self.rows, self.notes)
 
 
 class Stream:
@@ -76,16 +77,19 @@ class Stream:
 
     # Records
 
-    def prepare(self, inputs: Sequence[Input]) -> Batch:
-        """Return a batch of inputs that is yet to be written and applied. The one before must be applied already."""
-        return self._prepare(inputs, max(0, len(self._unsaved) - _UNSAVED))
+    def prepare(self, inputs: Sequence[Input], notes: Mapping[str, int] | None = None) -> Batch:
+        """Return a batch of inputs that is yet to be written and applied. The one before must be applied already.
 
-    def _prepare(self, inputs: Sequence[Input], saved: int) -> Batch:
+        ``notes`` are numbers that are noted in the journal with it: see `Journal.note`.
+        """
+        return self._prepare(inputs, max(0, len(self._unsaved) - _UNSAVED), notes)
+
+    def _prepare(self, inputs: Sequence[Input], saved: int, notes: Mapping[str, int] | None = None) -> Batch:
         engine = self._engine
         keys = list(islice(self._unsaved, saved))
         profiles = [(profile, self._unsaved[key][1]) for key in keys if (profile := engine.profile(key)) is not None]
         rows = self._journal.rows(profiles, engine.rules, engine.now)
-        return Batch(self._journal, self._journal.last_seq + 1, inputs, keys, rows)
+        return Batch(self._journal, self._journal.last_seq + 1, inputs, keys, rows, notes or {})
 
     def apply(self, batch: Batch) -> list[Change]:
         """Evaluate a batch that is on disk; return what that changed."""
