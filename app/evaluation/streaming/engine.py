@@ -92,7 +92,8 @@ class StreamingEngine:
         """Make a profile known, or give it other attributes."""
         self.advance(now)
         profile = self._profiles.get(key)
-        changed, chains = (0, ()) if profile else (self.rules.joined, self.rules.chains)
+        # Without events only those chains can hold that need none.
+        changed, chains = (0, ()) if profile else (self.rules.joined, self.rules.unneeding_chains)
         profile = profile or self._new(key)
         profile.attributes = msgspec.json.encode(attributes)
         facts = self.rules.facts(attributes)
@@ -117,7 +118,7 @@ class StreamingEngine:
     def _known(self, key: str) -> Profile:
         profile = self._new(key)
         profile.facts = self.rules.facts({})
-        self._settle(profile, 0, self.rules.joined, self.rules.chains)
+        self._settle(profile, 0, self.rules.joined, self.rules.unneeding_chains)
         return profile
 
     def _new(self, key: str) -> Profile:
@@ -341,7 +342,8 @@ class StreamingEngine:
             is_new = event["_id"] not in profile.ids
             if is_new and at is not None and at >= as_of - self._kept_us:
                 holding |= self._keep(profile, KeptEvent(at, match.lanes, event["_id"], raw), match)
-        self._settle(profile, holding, self.rules.joined, self.rules.chains)
+        chains = tuple(one for one in self.rules.chains if holding & one.needed == one.needed)
+        self._settle(profile, holding, self.rules.joined, chains)
         self.now = present
 
     def _recall(self, profile: Profile, standings: Mapping[str, Standing]) -> None:

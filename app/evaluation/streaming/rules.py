@@ -190,6 +190,7 @@ class Rules:
 
     def _index(self, compiled: _Compiled) -> None:
         self.chains = compiled.compiled_chains()
+        self.unneeding_chains = tuple(chain for chain in self.chains if not chain.needed)
         self.wholes = tuple(Whole(bits, one, _with_root(one)) for one, bits in compiled.wholes.items())
         self._by_chain_lane: dict[int, list[Chain]] = {}
         for chain in self.chains:
