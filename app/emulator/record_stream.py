@@ -299,7 +299,13 @@ class RecordStream:
                 try:
                     take_apart(rule.checked)
                 except NotStreamable as fault:
-                    log.warning("emulator.not_streamable", segment_id=document["id"], reason=fault.detail)
+                    # A job finds its members: those of all segments do not look at the method.
+                    log.warning(
+                        "emulator.evaluated_by_jobs_only",
+                        segment_id=document["id"],
+                        reason=fault.detail,
+                        hint=fault.hint,
+                    )
                 else:
                     found[document["id"]] = rule
         return found

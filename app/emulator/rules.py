@@ -15,9 +15,8 @@ from app.emulator.gate import Call
 from app.emulator.organizations import Organization
 from app.emulator.schemas import checker_schema
 from app.errors import PQLError
-from app.evaluation.streaming.conditions import fits_in_a_day
 from app.pql.diagnostics import Diagnostic, Severity
-from app.pql.fields import fields_used, segments_used
+from app.pql.fields import segments_used
 from app.pql.spans import position
 
 MAX_RULE_CHARACTERS = 65_536
@@ -42,13 +41,15 @@ class Rule:
     def allowed_method(self, wanted: models.EvaluationMethod) -> models.EvaluationMethod:
         """Return the evaluation method that the rule gets: batch where it is not eligible for the wanted one.
 
-        Streaming is given to rules about attributes and events of the last 24 hours, edge to rules that read attributes
-        only. AEP also gives edge to rules about one event of the last 24 hours; those become batch here.
+        The criteria are AEP's of 20 May 2025: see `app.pql.eligibility`.
         """
-        if wanted == "continuous":
-            return wanted if fits_in_a_day(self.checked) else "batch"
-        reads_events = any(field.partition(".")[0] == "xEvent" for field in fields_used(self.checked))
-        return "batch" if reads_events else wanted
+        eligibility = pql.classify(self.checked)
+        match wanted:
+            case "continuous":
+                return wanted if eligibility.streaming else "batch"
+            case "synchronous":
+                return wanted if eligibility.edge else "batch"
+        return wanted
 
 
 class RuleBook:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from app.emulator.record_stream import MAX_WAITING
 from tests.emulator.conftest import LUMA, SOLSTICE, Emulator, Start, own_samples
@@ -229,3 +230,19 @@ async def test_more_records_than_may_wait_are_refused_for_a_moment(start: Start)
         assert all(one["statusCode"] == 429 for one in refused)
         assert all(answer.headers["retry-after"] == "1" for answer in whole)
         assert 1_000 <= len(refused) + 1_000 * len(whole) <= 4_000 - MAX_WAITING
+
+
+async def test_a_streaming_rule_about_other_segments_is_evaluated_by_jobs(
+    emulator: Emulator,
+) -> None:
+    checkouts = await emulator.create("Checkout", CHECKOUT, evaluationInfo=STREAMING)
+    both = await emulator.create("Both", f'inSegment("{checkouts["id"]}")', evaluationInfo=STREAMING)
+    assert both["evaluationInfo"] == STREAMING
+    with structlog.testing.capture_logs() as logs:
+        await emulator.http.post(await inlet(emulator), json=message(emulator, checkout(emulator)))
+    told = [one["segment_id"] for one in logs if one["event"] == "emulator.evaluated_by_jobs_only"]
+    assert both["id"] in told
+    job = (await emulator.call("POST", "/data/core/ups/segment/jobs", json=[{"segmentId": "*"}])).json()
+    await emulator.until(f"/data/core/ups/segment/jobs/{job['id']}", lambda one: one["status"] == "SUCCEEDED")
+    found = await membership(emulator)
+    assert {found[one["id"]]["status"] for one in (checkouts, both)} == {"realized"}

@@ -367,3 +367,25 @@ async def test_what_was_acknowledged_is_there_after_a_restart(start: Start) -> N
         changed = (await emulator.call("PATCH", f"{PATH}/{kept['id']}", json={"ttlInDays": 5})).json()
     async with start() as emulator:
         assert (await emulator.call("GET", PATH)).json()["segments"] == [changed]
+
+
+ONE_EVENT = 'xEvent[eventType = "commerce.checkouts" and timestamp occurs <= 24 hours before now]'
+
+
+@pytest.mark.parametrize(
+    ("rule", "method", "given"),
+    [
+        (ONE_EVENT, "continuous", "continuous"),
+        (ONE_EVENT, "synchronous", "synchronous"),
+        (f'{ONE_EVENT} and xEvent[eventType = "web.visit" and timestamp occurs today]', "continuous", "continuous"),
+        (f'{ONE_EVENT} and xEvent[eventType = "web.visit" and timestamp occurs today]', "synchronous", "batch"),
+        (ONE_EVENT.replace("24 hours", "7 days"), "continuous", "batch"),
+        (ONE_EVENT.replace("24 hours", "7 days"), "synchronous", "batch"),
+        (f"not {ONE_EVENT}", "continuous", "batch"),
+    ],
+)
+async def test_a_definition_gets_the_method_that_its_rule_is_eligible_for(
+    emulator: Emulator, rule: str, method: str, given: str
+) -> None:
+    made = await emulator.create("Eligible", rule, evaluationInfo={method: {"enabled": True}})
+    assert [name for name, switch in made["evaluationInfo"].items() if switch["enabled"]] == [given]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from app.errors import PublicError
 from app.evaluation.streaming.predicates import Variables, events_of, is_about, key_of, references
-from app.evaluation.streaming.windows import DAY_US, Window, gap_window, window_of
+from app.evaluation.streaming.windows import Window, gap_window, window_of
 from app.pql import Checked, ir
 from app.pql.ast import Comparator, Duration
 
@@ -123,27 +123,6 @@ def take_apart(rule: Checked) -> Formula:
         if isinstance(node, ir.Related):
             raise NotStreamable("The rule refers to records of another class", hint="Evaluate it in a segment job.")
     return _formula(rule.root, rule)
-
-
-def fits_in_a_day(rule: Checked) -> bool:
-    """Tell whether a rule asks about events of the last 24 hours only, and not just that something did not happen."""
-    try:
-        formula = take_apart(rule)
-    except NotStreamable:
-        return False
-    asked = [condition for condition in conditions_of(formula) if not isinstance(condition, ProfileCondition)]
-    windows = [window for condition in asked for window in _windows_of(condition)]
-    return all(window.reach <= DAY_US for window in windows) and not isinstance(formula, Not)
-
-
-def _windows_of(condition: Condition) -> Iterator[Window]:
-    match condition:
-        case EventCondition(window=window):
-            yield window
-        case ChainCondition(elements):
-            yield from (element.event.window for element in elements)
-        case WholeCondition(windows=windows, restless=restless):
-            yield from windows if windows and not restless else (Window(),)
 
 
 def conditions_of(formula: Formula) -> Iterator[Condition]:
