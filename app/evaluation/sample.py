@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class SampleSpec:
-    """What to make. ``as_of`` (aware) is the latest time that an event may have."""
+    """What to make; no profiles make empty tables. ``as_of`` (aware) is the latest time that an event may have."""
 
     profiles: int
     seed: int
