@@ -19,6 +19,7 @@ In the order in which an answer comes about:
     dataset     one DuckDB file for each organization and sandbox: made, opened, queried under limits, appended to
     namespaces  identity namespaces and their numbers
     bitmaps     sets of profile numbers between the database and roaring bitmaps
+    state_files SQLite files that survive a kill
     memberships who is in which segment and since when, kept in a file
     statements  compiled rules made fast for these tables, with the same answer
     selection   what is said of selected profiles: counts, split by namespace, members

@@ -15,11 +15,9 @@ threads where an event loop must stay free. Reads of loaded segments touch no di
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,7 +25,7 @@ from typing import Final, Literal, TypeAlias
 
 from pyroaring import BitMap
 
-from app.errors import InternalError
+from app.evaluation.state_files import open_state_file, transaction
 
 Status: TypeAlias = Literal["realized", "exited"]
 
@@ -128,7 +126,7 @@ class Memberships:
         self._lock = threading.RLock()
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._cached_bytes = 0
-        self._connection = _open(path)
+        self._connection = open_state_file(path, _SCHEMA, _VERSION, page_size=8192)
         self._version = self._read_version()
 
     def close(self) -> None:
@@ -231,7 +229,7 @@ class Memberships:
             # One transaction for a few segments at a time lets single changes in between.
             with self._lock:
                 try:
-                    with self._transaction():
+                    with transaction(self._connection):
                         for segment_id, realized in chunk.items():
                             replaced[segment_id] = self._replace(segment_id, realized, run_id, at_ms, since)
                 except BaseException:
@@ -243,7 +241,7 @@ class Memberships:
         """Forget everything about segments."""
         ids = [(one,) for one in segment_ids]
         with self._lock:
-            with self._transaction():
+            with transaction(self._connection):
                 for table in ("membership", "stratum", "change"):
                     self._connection.executemany(f"DELETE FROM {table} WHERE segment_id = ?", ids)  # noqa: S608
             self._forget(one for (one,) in ids)
@@ -255,7 +253,7 @@ class Memberships:
         for version, change in enumerate(changes, start=self._version + 1):
             realized = change.status == "realized"
             rows.append((change.profile_no, change.segment_id, version, realized, change.at_ms))
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, ?)", rows)
         self._version += len(rows)
 
@@ -388,39 +386,3 @@ class Memberships:
     def _read_version(self) -> int:
         sql = "SELECT max((SELECT coalesce(max(version), 0) FROM change), coalesce(max(version), 0)) FROM membership"
         return int(self._connection.execute(sql).fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
-    try:
-        connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN EXCLUSIVE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except sqlite3.DatabaseError as fault:
-        connection.close()
-        raise InternalError(f"{path.name} cannot be used: {fault}", hint="Is another process using it?") from fault
-    if version not in (0, _VERSION):
-        connection.close()
-        raise InternalError(f"{path.name} was written by another version ({version})", hint="Use another state folder.")
-    return connection

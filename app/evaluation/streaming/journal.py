@@ -10,9 +10,7 @@ from the inputs that came after it: the engine has no other source.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from app.errors import InternalError
+from app.evaluation.state_files import open_state_file, transaction
 from app.evaluation.streaming.engine import Standing
 from app.evaluation.streaming.profiles import Profile
 from app.evaluation.streaming.rules import Rules, lanes_of
@@ -86,7 +84,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it. Raises `InternalError` when it cannot be used."""
-        self._connection = _open(path)
+        self._connection = open_state_file(path, _SCHEMA, _VERSION)
         (self.last_seq,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM input").fetchone()
         self.last_seq = max(self.last_seq, self.note("pruned"))
         self._rules: tuple[Rules, int] | None = None
@@ -113,28 +111,17 @@ class Journal:
             (seq, one.arrived, one.profile, one.kind, one.at, one.raw, one.origin)
             for seq, one in enumerate(inputs, start=first)
         ]
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany("INSERT INTO input VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._connection.executemany("INSERT OR REPLACE INTO profile VALUES (?, ?, ?, ?, ?, ?, ?)", profiles)
             for name, value in notes.items():
                 self._note(name, value)
         self.last_seq = max(self.last_seq, first + len(rows) - 1)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
     def prune(self, *, before_seq: int, before_at: int) -> int:
         """Forget inputs below a number that no window can ask about any more; return how many."""
         sql = "DELETE FROM input WHERE seq < ? AND (kind = ? OR at < ?)"
-        with self._transaction():
+        with transaction(self._connection):
             done = self._connection.execute(sql, (before_seq, Kind.ATTRIBUTES, before_at)).rowcount
             self._note("pruned", self.last_seq)
         return done
@@ -146,7 +133,7 @@ class Journal:
 
     def set_note(self, name: str, value: int) -> None:
         """Note a number."""
-        with self._transaction():
+        with transaction(self._connection):
             self._note(name, value)
 
     def _note(self, name: str, value: int) -> None:
@@ -207,27 +194,3 @@ def _standings(segment_ids: Sequence[str], members: bytes, marks: bytes) -> dict
         for at, lanes in msgspec.msgpack.decode(marks, type=list[tuple[int, bytes]])
         for lane in lanes_of(int.from_bytes(lanes, "little"))
     }
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN EXCLUSIVE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except sqlite3.DatabaseError as fault:
-        connection.close()
-        raise InternalError(f"{path.name} cannot be used: {fault}", hint="Is another process using it?") from fault
-    if version not in (0, _VERSION):
-        connection.close()
-        raise InternalError(f"{path.name} was written by another version ({version})", hint="Use another state folder.")
-    return connection
