@@ -18,6 +18,7 @@ from app.pql.sql.spelling import (
     column,
     derived,
     function,
+    is_known,
     named,
     negated,
     number,
@@ -197,7 +198,7 @@ def _distinct(writer: Writer, node: ir.Distinct, spot: Spot) -> Element:
     if not isinstance(element.place, Value):
         raise writer.unfit(node, "Only single values are told apart.", "Name a field of the objects.")
     value = element.place.sql
-    frame.conditions.append(exp.Not(this=exp.Paren(this=exp.Is(this=value.copy(), expression=exp.Null()))))
+    frame.conditions.append(is_known(value.copy()))
     first = exp.Min(this=in_one(element.order))
     select = frame.select(named(first, "n"), named(value.copy(), "v")).group_by(value.copy(), copy=False)
     return _from_query(writer, select, spot)

@@ -13,7 +13,19 @@ from datetime import UTC, datetime, tzinfo
 from sqlglot import exp
 
 from app.pql import ir, times
-from app.pql.sql.spelling import SQL, all_of, cast, function, grouped, negated, number, part_of, truncated, when
+from app.pql.sql.spelling import (
+    SQL,
+    all_of,
+    cast,
+    function,
+    grouped,
+    is_known,
+    negated,
+    number,
+    part_of,
+    truncated,
+    when,
+)
 from app.pql.times import Endpoint, Interval
 from app.pql.types import Primitive, primitive_of
 
@@ -174,4 +186,4 @@ def _clamped(at: SQL) -> SQL:
     )
     # LEAST and GREATEST pass over NULL, so a NULL is kept by asking first.
     inside = function("greatest", earliest, function("least", latest, at.copy()))
-    return when(exp.Not(this=grouped(exp.Is(this=at.copy(), expression=exp.Null()))), inside)
+    return when(is_known(at.copy()), inside)

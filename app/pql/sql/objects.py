@@ -26,7 +26,20 @@ from app.pql.sql.places import (
     free_variables,
     home_of,
 )
-from app.pql.sql.spelling import SQL, all_of, any_of, cast, column, derived, is_known, named, negated, table, when
+from app.pql.sql.spelling import (
+    SQL,
+    all_of,
+    any_of,
+    cast,
+    column,
+    derived,
+    is_known,
+    is_null,
+    named,
+    negated,
+    table,
+    when,
+)
 from app.pql.sql.writer import Writer
 from app.pql.types import ArrayType, MapType, ObjectType, Primitive, Type, primitive_of
 
@@ -121,7 +134,7 @@ def absent(writer: Writer, place: Place, type_: Type, node: ir.Expr) -> SQL:
     """Return whether a value is null; an object is when nothing in it has a value."""
     match place:
         case Value(sql=sql):
-            return negated(exp.Not(this=exp.Paren(this=exp.Is(this=sql.copy(), expression=exp.Null()))))
+            return is_null(sql.copy())
         case Row():
             return negated(any_of(*_values_in(writer, place, type_, node)))
         case Made(members=members) if isinstance(type_, ObjectType):

@@ -12,7 +12,7 @@ FUNCTIONS: Final = frozenset(
     {
         *("lower", "upper", "replace", "starts_with", "ends_with", "contains"),
         *("regexp_matches", "regexp_extract", "isfinite", "row", "fsum", "greatest", "least"),
-        *("timezone", "epoch_us", "to_microseconds", "to_days", "to_months", "to_years", "dayofweek"),
+        *("timezone", "epoch_us", "to_microseconds", "to_days", "to_months", "to_years", "dayofweek", "date_trunc"),
     }
 )
 """Every function that is called by its name; nothing else is ever printed as one."""
@@ -77,7 +77,7 @@ def truncated(unit: str, instant: SQL) -> SQL:
     """Return the start of the year, month or day that holds a timestamp."""
     if unit not in PARTS:
         raise ValueError(f"timestamps are not cut to {unit}")
-    return cast(exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string(unit), instant]), "TIMESTAMP")
+    return cast(function("date_trunc", exp.Literal.string(unit), instant), "TIMESTAMP")
 
 
 def number(value: int) -> SQL:

@@ -40,22 +40,10 @@ def constant(writer: Writer, node: ir.Constant, _spot: Spot) -> SQL:
     return writer.bind(node.value)
 
 
-def day(writer: Writer, node: ir.Day, _spot: Spot) -> SQL:
-    """Write a day as the instant of its start."""
+def known_time(writer: Writer, node: ir.Day | ir.Instant | ir.Period, _spot: Spot) -> SQL:
+    """Write a time that depends on nothing but now: an instant, or the start of a day or a period."""
     known = writer.clock.known(node)
-    assert known is not None  # noqa: S101 - a day depends on nothing
-    return writer.clock.instant(known[0])
-
-
-def instant(writer: Writer, node: ir.Instant, _spot: Spot) -> SQL:
-    """Write a fixed instant."""
-    return writer.clock.instant(node.at)
-
-
-def period(writer: Writer, node: ir.Period, _spot: Spot) -> SQL:
-    """Write a period as the instant of its start."""
-    known = writer.clock.known(node)
-    assert known is not None  # noqa: S101 - a period depends on nothing but now
+    assert known is not None  # noqa: S101 - such a time reads no column
     return writer.clock.instant(known[0])
 
 
@@ -206,9 +194,9 @@ def ordered_list(writer: Writer, node: ir.Expr, spot: Spot) -> SQL:
 
 VALUES: Final[dict[type[ir.Expr], Rule]] = {
     ir.Constant: constant,
-    ir.Day: day,
-    ir.Instant: instant,
-    ir.Period: period,
+    ir.Day: known_time,
+    ir.Instant: known_time,
+    ir.Period: known_time,
     ir.Reference: from_place,
     ir.Field: from_place,
     ir.Lookup: from_place,
