@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import structlog
@@ -60,6 +61,7 @@ from app.services.viewer import ViewerService
 from app.settings import AuditSettings, SecuritySettings, Settings
 from app.store.database import Database
 from app.store.migrate import head_revision
+from app.store.notifications import NotificationListener
 from app.sync.pull import SandboxPuller
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
@@ -88,6 +90,7 @@ class Gateway:
     sealer: Sealer
     services: Services
     sync: SyncWorker
+    notifications: NotificationListener
 
 
 def make_sealer(security: SecuritySettings, state_dir: Path) -> Sealer:
@@ -121,6 +124,8 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         interval_s=settings.audit.audit_checkpoint_interval_s,
     )
     metrics = Metrics()
+    listen_url = settings.database.database_listen_url
+    notifications = NotificationListener(listen_url.get_secret_value() if listen_url else database_url)
 
     outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
     tokens = TokenCache(outbound, SharedTokens(database, sealer))
@@ -145,10 +150,10 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         ],
         middleware=_middleware(database, clients, metrics, settings.server.max_body_bytes),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
-        lifespan=_lifespan(database, outbound, tokens, door, sync, checkpoints),
+        lifespan=_lifespan(database, outbound, tokens, door, [sync.run, checkpoints.run, notifications.run]),
     )
     app.router.redirect_slashes = False
-    return Gateway(app, database, sealer, services, sync)
+    return Gateway(app, database, sealer, services, sync, notifications)
 
 
 def _services(settings: Settings, database: Database, upstream: AEPClient, door: WriteDoor) -> Services:
@@ -260,17 +265,15 @@ def _lifespan(
     outbound: httpx.AsyncClient,
     tokens: TokenCache,
     door: WriteDoor,
-    sync: SyncWorker,
-    checkpoints: CheckpointWriter,
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]],
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        worker = asyncio.create_task(sync.run(), name="sync")
-        signer = asyncio.create_task(checkpoints.run(), name="audit checkpoints")
+        tasks = [asyncio.create_task(run(), name=run.__qualname__) for run in background]
         try:
             yield
         finally:
-            for task in (signer, worker):
+            for task in reversed(tasks):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task

@@ -41,6 +41,11 @@ class DatabaseSettings(_Settings):
     migration_database_url: SecretStr | None = Field(
         None, description="The same database as its owner, for migrations; the default is DATABASE_URL."
     )
+    database_listen_url: SecretStr | None = Field(
+        None,
+        description="Address to listen for changes at, when DATABASE_URL leads to a pooler in transaction mode, which "
+        "does not pass them on.",
+    )
     database_pool_size: int = Field(10, ge=1, description="Connections kept open by one process.")
     database_timeout_s: float = Field(10.0, gt=0, description="Longest time that one statement may run.")
 

@@ -53,6 +53,25 @@ SERVER_OWNED: Final = frozenset(
     {"id", "imsOrgId", "sandbox", "creationTime", "createEpoch", "updateTime", "updateEpoch", "createdBy", "_etag"}
 )
 
+# What people write in a definition, in the order in which they would look at it.
+EDITABLE: Final = (
+    "name",
+    "description",
+    "expression",
+    "evaluationInfo",
+    "mergePolicyId",
+    "ttlInDays",
+    "schema",
+    "dataGovernancePolicy",
+    "tags",
+    "labels",
+)
+
+
+def edited_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the editable members in which two versions of a definition differ; null is the same as absent."""
+    return [name for name in EDITABLE if before.get(name) != after.get(name)]
+
 
 def _not_blank(value: str) -> str:
     if not value.strip():

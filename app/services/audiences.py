@@ -33,6 +33,7 @@ from app.services.rules import RuleService
 from app.services.segment_definitions import author_of
 from app.store.database import Database, WriteUnit
 from app.store.paging import Position
+from app.store.revisions import Origin
 from app.store.rows import AudienceRow
 from app.store.sync_states import Cached
 from app.upstream import audiences as upstream
@@ -207,7 +208,7 @@ class AudienceService:
         """Delete an audience, and its definition if it has one. Raises `NotFound` and what the door raises."""
 
         async def store(unit: WriteUnit, reply: Reply) -> Stored[Reply]:
-            await self._forget(unit, ctx, aep_id)
+            await self._forget(unit, ctx, aep_id, Origin(author_of(ctx)))
             return Stored(reply, Resource(RESOURCE, aep_id))
 
         change = Change(
@@ -264,9 +265,8 @@ class AudienceService:
             row = await unit.audiences.put(ctx.sandbox.id, document, now=now)
             if row.type == PLATFORM_TYPE:
                 definition = {name: document[name] for name in DEFINITION_MEMBERS if name in document}
-                await unit.segment_definitions.put(
-                    ctx.sandbox.id, definition, author=author_of(ctx), now=now, created=created
-                )
+                origin = Origin(author_of(ctx))
+                await unit.segment_definitions.put(ctx.sandbox.id, definition, now=now, origin=origin, created=created)
             return Stored(reply, Resource(RESOURCE, row.aep_id, row.name))
 
         return store
@@ -276,15 +276,15 @@ class AudienceService:
     ) -> Callable[[WriteUnit, UpstreamRefused], Awaitable[None]]:
         async def forget(unit: WriteUnit, refusal: UpstreamRefused) -> None:
             if refusal.status == 404:
-                await self._forget(unit, ctx, aep_id)
+                await self._forget(unit, ctx, aep_id, Origin(drift=True))
 
         return forget
 
-    async def _forget(self, unit: WriteUnit, ctx: RequestContext, aep_id: str) -> None:
+    async def _forget(self, unit: WriteUnit, ctx: RequestContext, aep_id: str, origin: Origin) -> None:
         await unit.audiences.remove(ctx.sandbox.id, aep_id)
         definition = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
         if definition is not None:
-            await unit.segment_definitions.remove(definition)
+            await unit.segment_definitions.remove(definition, now=datetime.now(UTC), origin=origin)
 
 
 def is_external(document: Mapping[str, Any]) -> bool:

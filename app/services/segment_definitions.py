@@ -23,6 +23,7 @@ from app.services.permissions import require
 from app.services.rules import RuleService
 from app.store.database import Database, WriteUnit
 from app.store.paging import Position
+from app.store.revisions import Origin
 from app.store.rows import SegmentDefinitionRow
 from app.store.sync_states import Cached
 from app.upstream import segment_definitions as upstream
@@ -180,7 +181,10 @@ class SegmentDefinitionService:
         except UpstreamUnavailable:
             return None
         async with self._database.write(ctx.tenant.id) as unit:
-            return await unit.segment_definitions.put(ctx.sandbox.id, document, author=None, now=datetime.now(UTC))
+            state = await unit.sync_states.get(ctx.sandbox.id, Cached.SEGMENT_DEFINITIONS)
+            # Before the first sync everything is new to us, and nobody's doing behind our back.
+            origin = Origin(drift=state is not None and state.succeeded_at is not None)
+            return await unit.segment_definitions.put(ctx.sandbox.id, document, now=datetime.now(UTC), origin=origin)
 
     async def get_many(self, ctx: RequestContext, aep_ids: Sequence[str]) -> dict[str, SegmentDefinitionRow]:
         """Return the definitions that exist among these ids of AEP."""
@@ -280,7 +284,8 @@ class SegmentDefinitionService:
         async def store(unit: WriteUnit, _reply: Reply) -> Stored[SegmentDefinitionRow]:
             row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
             if row is not None:
-                await unit.segment_definitions.remove(row)
+                origin = Origin(author_of(ctx))
+                await unit.segment_definitions.remove(row, now=datetime.now(UTC), origin=origin)
             await unit.audiences.remove(ctx.sandbox.id, aep_id)
             # The sync may have seen the deletion before AEP's answer came; the definition is what it was before.
             row = row or current
@@ -300,14 +305,21 @@ class SegmentDefinitionService:
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
     async def _keep(
-        self, unit: WriteUnit, ctx: RequestContext, body: Any, *, created: bool = False
+        self,
+        unit: WriteUnit,
+        ctx: RequestContext,
+        body: Any,
+        *,
+        created: bool = False,
+        restored_from: int | None = None,
     ) -> Stored[SegmentDefinitionRow]:
         if not isinstance(body, dict) or not isinstance(body.get("id"), str):
             raise UpstreamUnavailable(
                 "Adobe Experience Platform's answer has no definition in it.", outcome_unknown=True
             )
         now = datetime.now(UTC)
-        row = await unit.segment_definitions.put(ctx.sandbox.id, body, author=author_of(ctx), now=now, created=created)
+        origin = Origin(author_of(ctx), restored_from)
+        row = await unit.segment_definitions.put(ctx.sandbox.id, body, now=now, origin=origin, created=created)
         await _carry_over(unit, ctx, body, now)
         return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
 
@@ -315,7 +327,8 @@ class SegmentDefinitionService:
         async def forget(unit: WriteUnit, refusal: UpstreamRefused) -> None:
             row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
             if refusal.status == 404 and row is not None:
-                await unit.segment_definitions.remove(row)
+                origin = Origin(drift=True)
+                await unit.segment_definitions.remove(row, now=datetime.now(UTC), origin=origin)
                 await unit.audiences.remove(ctx.sandbox.id, aep_id)
 
         return forget

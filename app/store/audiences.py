@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Boolean, ColumnElement, Select, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.notifications import Kind, Notice, Notices, Verb
 from app.store.paging import Slice, Window, in_window, to_slice
 from app.store.rows import AudienceRow
 from app.store.segment_definitions import from_epoch_ms
@@ -108,47 +110,88 @@ class AudienceRepository:
 
     async def put(self, sandbox_id: UUID, document: dict[str, Any], *, now: datetime) -> Row:
         """Store an audience as AEP sent it at ``now``, unless what is there was read later; return what is there."""
-        name = document.get("name") or ""
-        columns = {
-            "audience_id": document.get("audienceId") or document["id"],
-            "name": name,
-            "name_lower": name.lower(),
-            "namespace": document.get("namespace") or "",
-            "type": document.get("type") or "SegmentDefinition",
-            "origin_name": document.get("originName") or "",
-            "lifecycle_state": document.get("lifecycleState") or "published",
-            "document": document,
-            "updated_at": from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now),
-            "synced_at": now,
-        }
-        key = {"tenant_id": self._tenant_id, "sandbox_id": sandbox_id, "aep_id": document["id"]}
+        await self.put_all(sandbox_id, [document], now=now)
+        statement = self._in_sandbox(sandbox_id).where(Row.aep_id == document["id"])
+        return (await self._session.scalars(statement, execution_options={"populate_existing": True})).one()
+
+    async def put_all(self, sandbox_id: UUID, documents: Sequence[dict[str, Any]], *, now: datetime) -> int:
+        """Store what AEP listed at ``now``, unless it was read later; return how many were new or had changed."""
+        if not documents:
+            return 0
+        key = ("tenant_id", "sandbox_id", "aep_id")
+        # In one order for all, so that two writers of the same audiences cannot wait for each other.
+        values = [
+            {"id": uuid4(), "tenant_id": self._tenant_id, "sandbox_id": sandbox_id, **_columns(document, now)}
+            for document in sorted(documents, key=itemgetter("id"))
+        ]
         # One statement: the sync and a caller may store the same audience at the same moment.
-        statement = (
-            insert(Row)
-            .values(**key, **columns)
-            .on_conflict_do_update(index_elements=list(key), set_=columns, where=Row.synced_at <= now)
-            .returning(Row)
+        statement = insert(Row)
+        new = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=key,
+            set_={name: new[name] for name in values[0] if name not in {"id", *key}},
+            where=(Row.synced_at <= now) & Row.document.is_distinct_from(new.document),
         )
-        options = {"populate_existing": True}
-        row = (await self._session.scalars(statement, execution_options=options)).one_or_none()
-        if row is None:
-            statement_there = self._in_sandbox(sandbox_id).where(Row.aep_id == document["id"])
-            row = (await self._session.scalars(statement_there, execution_options=options)).one()
-        return row
+        # PostgreSQL marks a row that an insert has changed, and not made, with the transaction that did so.
+        made = literal_column("(xmax = 0)", Boolean)
+        changed = (await self._session.execute(statement.returning(Row.aep_id, made), values)).all()
+        for aep_id, is_new in changed:
+            self._tell(sandbox_id, aep_id, Verb.CREATED if is_new else Verb.UPDATED)
+        same = {document["id"] for document in documents} - {aep_id for aep_id, _ in changed}
+        await self._touch(sandbox_id, sorted(same), now)
+        return len(changed)
+
+    async def _touch(self, sandbox_id: UUID, aep_ids: Sequence[str], now: datetime) -> None:
+        """Take note that audiences are at AEP as they are here."""
+        if aep_ids:
+            await self._session.execute(
+                update(Row)
+                .where(*self._is(sandbox_id), Row.aep_id.in_(aep_ids), Row.synced_at < now)
+                .values(synced_at=now)
+            )
+
+    def _is(self, sandbox_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        return Row.tenant_id == self._tenant_id, Row.sandbox_id == sandbox_id
+
+    def _tell(self, sandbox_id: UUID, aep_id: str, verb: Verb) -> None:
+        Notices.add(self._session, Notice(self._tenant_id, Kind.AUDIENCE, verb, sandbox_id, aep_id))
 
     async def remove(self, sandbox_id: UUID, aep_id: str) -> None:
         """Remove an audience from the cache, if it is there."""
-        await self._session.execute(
-            delete(Row).where(Row.tenant_id == self._tenant_id, Row.sandbox_id == sandbox_id, Row.aep_id == aep_id)
-        )
+        await self._delete(sandbox_id, Row.aep_id == aep_id)
 
-    async def remove_absent(self, sandbox_id: UUID, present: Sequence[str], *, seen_before: datetime) -> None:
-        """Remove audiences that AEP no longer lists, except those touched since the listing began."""
-        await self._session.execute(
-            delete(Row).where(
-                Row.tenant_id == self._tenant_id,
-                Row.sandbox_id == sandbox_id,
-                Row.synced_at < seen_before,
-                Row.aep_id.not_in(present),
-            )
+    async def absent(self, sandbox_id: UUID, present: Sequence[str], *, seen_before: datetime) -> list[str]:
+        """Return the ids of audiences that AEP does not list, except those touched since the listing began."""
+        statement = select(Row.aep_id).where(
+            *self._is(sandbox_id), Row.synced_at < seen_before, Row.aep_id.not_in(present)
         )
+        return list((await self._session.scalars(statement)).all())
+
+    async def remove_all(self, sandbox_id: UUID, aep_ids: Sequence[str], *, seen_before: datetime) -> int:
+        """Remove audiences that are gone at AEP, except those touched since ``seen_before``; return how many."""
+        return await self._delete(sandbox_id, Row.aep_id.in_(aep_ids), Row.synced_at < seen_before)
+
+    async def _delete(self, sandbox_id: UUID, *conditions: ColumnElement[bool]) -> int:
+        statement = delete(Row).where(*self._is(sandbox_id), *conditions).returning(Row.aep_id)
+        gone = (await self._session.scalars(statement)).all()
+        for aep_id in gone:
+            self._tell(sandbox_id, aep_id, Verb.DELETED)
+        return len(gone)
+
+
+def _columns(document: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the columns that follow from a document."""
+    name = document.get("name") or ""
+    return {
+        "aep_id": document["id"],
+        "audience_id": document.get("audienceId") or document["id"],
+        "name": name,
+        "name_lower": name.lower(),
+        "namespace": document.get("namespace") or "",
+        "type": document.get("type") or "SegmentDefinition",
+        "origin_name": document.get("originName") or "",
+        "lifecycle_state": document.get("lifecycleState") or "published",
+        "document": document,
+        "updated_at": from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now),
+        "synced_at": now,
+    }

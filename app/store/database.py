@@ -27,6 +27,8 @@ from app.errors import InternalError
 from app.store.audiences import AudienceRepository
 from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
+from app.store.notifications import Notice, Notices
+from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
 from app.store.sync_states import SyncStateRepository
@@ -70,6 +72,7 @@ class ReadUnit:
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self.tenant_id = tenant_id
         self.segment_definitions = SegmentDefinitionRepository(session, tenant_id)
+        self.revisions = RevisionRepository(session, tenant_id)
         self.audiences = AudienceRepository(session, tenant_id)
         self.audit_events = AuditEventRepository(session, tenant_id)
         self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
@@ -88,6 +91,10 @@ class WriteUnit(ReadUnit):
     async def flush(self) -> None:
         """Send pending changes to the database, so that its constraints speak now and not at the end."""
         await self._session.flush()
+
+    def notify(self, notice: Notice) -> None:
+        """Tell of a change to all processes when this unit commits; repositories tell of theirs themselves."""
+        Notices.add(self._session, notice)
 
 
 class Database:
@@ -169,6 +176,7 @@ class Database:
         """Open a unit of work on one tenant's rows; it commits when the block ends without an exception."""
         async with self._transaction({"app.tenant_id": str(tenant_id)}) as session:
             yield WriteUnit(session, tenant_id)
+            await Notices.send(session)
 
     @asynccontextmanager
     async def lookup(self, key: str) -> AsyncIterator[DirectoryRepository]:

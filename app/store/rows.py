@@ -233,10 +233,24 @@ class SegmentDefinitionRow(Base):
 
 
 class SegmentDefinitionRevisionRow(Base):
-    """One version of a segment definition, with the actor who made it; kept when the definition is deleted."""
+    """One version of a segment definition, with the actor who made it; kept when the definition is deleted.
+
+    ``at`` is when it began to be so, as far as is known, and ``seen_at`` when the gateway learned of it. ``source`` is
+    ``gateway``, ``restore`` or ``upstream``. A deletion is a version too: ``deleted``, with the document as it last
+    was. ``rule_hash`` is equal for rules that are only spelled differently, ``None`` for one that cannot be read.
+    ``drift`` is ``pending`` for what was seen upstream until the audit has ``recorded`` it, otherwise ``None``.
+    """
 
     __tablename__ = "segment_definition_revisions"
-    __table_args__ = (UniqueConstraint("tenant_id", "sandbox_id", "aep_id", "version"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sandbox_id", "aep_id", "version"),
+        Index(
+            "ix_segment_definition_revisions_drift",
+            "tenant_id",
+            "sandbox_id",
+            postgresql_where=text("drift = 'pending'"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     tenant_id: Mapped[UUID]
@@ -246,6 +260,12 @@ class SegmentDefinitionRevisionRow(Base):
     document: Mapped[Document]
     author: Mapped[Document | None]
     at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    source: Mapped[str]
+    rule_hash: Mapped[str | None]
+    deleted: Mapped[bool] = mapped_column(default=False)
+    restored_from: Mapped[int | None]
+    drift: Mapped[str | None]
 
 
 class AudienceRow(Base):

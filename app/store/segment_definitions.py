@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from operator import itemgetter
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.aep.models import edited_members
 from app.errors import InternalError
+from app.store.notifications import Kind, Notice, Notices, Verb
 from app.store.paging import Slice, Window, in_window, to_slice
+from app.store.revisions import NewRevision, Origin, RevisionRepository
 from app.store.rows import SegmentDefinitionRevisionRow, SegmentDefinitionRow
 
 Row = SegmentDefinitionRow
+
+UPSTREAM: Final = Origin()
+_BATCH: Final = 500
+"""Definitions that are looked up, inserted and changed at once."""
 
 # What lists may be ordered by: the gateway's own word or AEP's attribute, and the column behind it.
 ORDER_COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -31,6 +39,7 @@ class SegmentDefinitionRepository:
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
+        self._revisions = RevisionRepository(session, tenant_id)
 
     def _in_sandbox(self, sandbox_id: UUID) -> Select[Row]:
         return select(Row).where(Row.tenant_id == self._tenant_id, Row.sandbox_id == sandbox_id)
@@ -96,114 +105,192 @@ class SegmentDefinitionRepository:
         sandbox_id: UUID,
         document: dict[str, Any],
         *,
-        author: dict[str, Any] | None,
         now: datetime,
+        origin: Origin = UPSTREAM,
         created: bool = False,
     ) -> Row:
         """Store a definition as AEP sent it; a change makes a new version and a revision.
 
-        ``author`` is our actor as a document, or ``None`` for a change that was seen upstream. ``created`` says that
-        the author has just made the definition, which the sync may have seen before AEP's answer reached us.
+        ``created`` says that the author of ``origin`` has just made the definition, which the sync may have seen
+        before AEP's answer reached us.
         """
-        row = await self._locked(sandbox_id, document["id"])
+        aep_id = document["id"]
+        await self._store(sandbox_id, [document], now=now, origin=origin)
+        row = (await self._locked(sandbox_id, [aep_id])).get(aep_id)
         if row is None:
-            row = await self._insert(sandbox_id, document, author, now)
-            if row is not None:
-                await self._add_revision(row, author, now)
-                return row
-            # Somebody else has inserted it since we looked.
-            row = await self._locked(sandbox_id, document["id"])
-        if row is None:
-            raise InternalError(f"the definition {document['id']} came and went while it was stored")
-        if created and row.created_by is None:
-            await self._claim(row, author)
-        if row.synced_at > now:
-            return row  # what is there was read later
-        if row.document == document:
-            row.synced_at = now
-            return row
-        row.version += 1
-        row.updated_by = author
-        for name, value in _columns(document, now).items():
-            setattr(row, name, value)
-        await self._add_revision(row, author, now)
+            raise InternalError(f"the definition {aep_id} came and went while it was stored")
+        if origin.author is not None:
+            await self._claim(row, document, origin, created=created)
         return row
 
-    async def _locked(self, sandbox_id: UUID, aep_id: str) -> Row | None:
-        """Return a definition that nobody else changes until this transaction ends."""
-        statement = self._in_sandbox(sandbox_id).where(Row.aep_id == aep_id).with_for_update()
-        return (await self._session.scalars(statement, execution_options={"populate_existing": True})).one_or_none()
+    async def put_all(
+        self, sandbox_id: UUID, documents: Sequence[dict[str, Any]], *, now: datetime, drift: bool
+    ) -> int:
+        """Store what AEP listed and return how many of the definitions were new or had changed.
+
+        ``drift`` says whether the audit has to tell of them.
+        """
+        changed = 0
+        for start in range(0, len(documents), _BATCH):
+            batch = documents[start : start + _BATCH]
+            changed += await self._store(sandbox_id, batch, now=now, origin=Origin(drift=drift))
+        return changed
+
+    async def _store(
+        self, sandbox_id: UUID, documents: Sequence[dict[str, Any]], *, now: datetime, origin: Origin
+    ) -> int:
+        """Insert what is new, change what differs, and return how many these are."""
+        wanted = {document["id"]: document for document in documents}
+        known = await self._locked(sandbox_id, list(wanted))
+        inserted = await self._insert(sandbox_id, [wanted[key] for key in wanted if key not in known], origin, now)
+        if len(known) + len(inserted) < len(wanted):
+            # Somebody else has inserted some of them since we looked.
+            known = await self._locked(sandbox_id, [key for key in wanted if key not in inserted])
+        changed: list[Row] = []
+        same: list[Row] = []
+        for aep_id, row in known.items():
+            if row.synced_at > now:
+                continue  # what is there was read later
+            (same if row.document == wanted[aep_id] else changed).append(row)
+        await self._touch(same, now)
+        await self._change(sandbox_id, changed, wanted, origin, now)
+        return len(changed) + len(inserted)
+
+    async def _locked(self, sandbox_id: UUID, aep_ids: Sequence[str]) -> dict[str, Row]:
+        """Return definitions that nobody else changes until this transaction ends."""
+        if not aep_ids:
+            return {}
+        # In one order for all, so that two writers of the same definitions cannot wait for each other.
+        statement = self._in_sandbox(sandbox_id).where(Row.aep_id.in_(aep_ids)).order_by(Row.aep_id).with_for_update()
+        rows = await self._session.scalars(statement, execution_options={"populate_existing": True})
+        return {row.aep_id: row for row in rows.all()}
 
     async def _insert(
-        self, sandbox_id: UUID, document: dict[str, Any], author: dict[str, Any] | None, now: datetime
-    ) -> Row | None:
-        """Insert a definition; return None when there is one of this id.
+        self, sandbox_id: UUID, documents: Sequence[dict[str, Any]], origin: Origin, now: datetime
+    ) -> set[str]:
+        """Insert definitions and return the ids of those that were not there.
 
-        One that comes back (a listing may miss an object while others are deleted) goes on from its last revision, and
-        its author stays who he was.
+        One that comes back goes on from its last version, and its author stays who he was.
         """
-        revision = SegmentDefinitionRevisionRow
-        earlier = (
-            revision.tenant_id == self._tenant_id,
-            revision.sandbox_id == sandbox_id,
-            revision.aep_id == document["id"],
-        )
-        last = select(func.coalesce(func.max(revision.version), 0) + 1).where(*earlier).scalar_subquery()
-        first_author = select(revision.author).where(*earlier).order_by(revision.version).limit(1).scalar_subquery()
-        values = {
-            "tenant_id": self._tenant_id,
-            "sandbox_id": sandbox_id,
-            "aep_id": document["id"],
-            "version": last,
-            "created_by": first_author if author is None else author,
-            **_columns(document, now),
-        }
-        statement = insert(Row).values(values).on_conflict_do_nothing().returning(Row)
-        return (await self._session.scalars(statement)).one_or_none()
-
-    async def _claim(self, row: Row, author: dict[str, Any] | None) -> None:
-        """Say who made a definition that the sync has taken for one of Adobe's own pages."""
-        row.created_by = author
-        revision = SegmentDefinitionRevisionRow
-        await self._session.execute(
-            update(revision)
-            .where(
-                revision.tenant_id == self._tenant_id,
-                revision.sandbox_id == row.sandbox_id,
-                revision.aep_id == row.aep_id,
-                revision.version == 1,
+        if not documents:
+            return set()
+        ids = sorted(document["id"] for document in documents)
+        before = await self._revisions.newest(sandbox_id, ids)
+        makers = await self._revisions.first_authors(sandbox_id, ids) if before else {}
+        values = [
+            {
+                "id": uuid4(),
+                "tenant_id": self._tenant_id,
+                "sandbox_id": sandbox_id,
+                "aep_id": document["id"],
+                "version": _next_version(before.get(document["id"])),
+                "created_by": makers.get(document["id"]) if origin.author is None else origin.author,
+                **_columns(document, now),
+            }
+            for document in sorted(documents, key=itemgetter("id"))
+        ]
+        statement = insert(Row).on_conflict_do_nothing().returning(Row.aep_id, Row.version)
+        inserted = dict((await self._session.execute(statement, values)).all())
+        revisions = [
+            NewRevision(
+                document["id"],
+                inserted[document["id"]],
+                document,
+                _began(document, now, before.get(document["id"])),
             )
-            .values(author=author)
-        )
+            for document in documents
+            if document["id"] in inserted
+        ]
+        await self._revisions.add(sandbox_id, revisions, origin, seen_at=now)
+        for aep_id, version in inserted.items():
+            self._tell(sandbox_id, aep_id, version, Verb.CREATED)
+        return set(inserted)
 
-    async def _add_revision(self, row: Row, author: dict[str, Any] | None, now: datetime) -> None:
-        self._session.add(
-            SegmentDefinitionRevisionRow(
-                tenant_id=self._tenant_id,
-                sandbox_id=row.sandbox_id,
-                aep_id=row.aep_id,
-                version=row.version,
-                document=row.document,
-                author=author,
-                at=now,
-            )
-        )
+    async def _change(
+        self,
+        sandbox_id: UUID,
+        rows: Sequence[Row],
+        wanted: Mapping[str, dict[str, Any]],
+        origin: Origin,
+        now: datetime,
+    ) -> None:
+        before = await self._revisions.newest(sandbox_id, [row.aep_id for row in rows]) if rows else {}
+        revisions = []
+        for row in rows:
+            edited = edited_members(row.document, wanted[row.aep_id])
+            row.version += 1
+            row.updated_by = origin.author
+            for name, value in _columns(wanted[row.aep_id], now).items():
+                setattr(row, name, value)
+            began = _began(row.document, now, before.get(row.aep_id))
+            revisions.append(NewRevision(row.aep_id, row.version, row.document, began, edited=bool(edited)))
+            self._tell(sandbox_id, row.aep_id, row.version, Verb.UPDATED)
+        await self._session.flush()
+        await self._revisions.add(sandbox_id, revisions, origin, seen_at=now)
+
+    async def _touch(self, rows: Sequence[Row], now: datetime) -> None:
+        """Take note that rows are at AEP as they are here."""
+        if rows:
+            statement = update(Row).where(Row.id.in_([row.id for row in rows])).values(synced_at=now)
+            await self._session.execute(statement)
+
+    async def _claim(self, row: Row, document: dict[str, Any], origin: Origin, *, created: bool) -> None:
+        """Say who made what the sync has seen first, and taken for something of Adobe's own pages."""
+        if created and row.created_by is None:
+            row.created_by = origin.author
+            await self._revisions.claim(row.sandbox_id, row.aep_id, 1, origin, created=True)
+        if row.document == document and await self._revisions.claim(
+            row.sandbox_id, row.aep_id, row.version, origin, created=False
+        ):
+            row.updated_by = origin.author
         await self._session.flush()
 
-    async def remove(self, row: Row) -> None:
-        """Remove a definition from the cache; its revisions stay."""
+    def _tell(self, sandbox_id: UUID, aep_id: str, version: int, verb: Verb) -> None:
+        notice = Notice(self._tenant_id, Kind.SEGMENT_DEFINITION, verb, sandbox_id, aep_id, version)
+        Notices.add(self._session, notice)
+
+    async def remove(self, row: Row, *, now: datetime, origin: Origin = UPSTREAM) -> None:
+        """Remove a definition from the cache; its versions stay, and its end is one of them."""
         await self._session.delete(row)
         await self._session.flush()
+        await self._bury(row.sandbox_id, [row], origin, now)
 
-    async def remove_absent(self, sandbox_id: UUID, present: Sequence[str], *, seen_before: datetime) -> list[Row]:
-        """Remove definitions that AEP no longer lists and return them.
+    async def absent(self, sandbox_id: UUID, present: Sequence[str], *, seen_before: datetime) -> Sequence[Row]:
+        """Return definitions that are not among those that AEP lists.
 
-        Rows touched since ``seen_before``, the moment at which the listing began, are kept: they are newer than it.
+        Rows touched since ``seen_before``, the moment at which the listing began, are left out: they are newer.
         """
         statement = self._in_sandbox(sandbox_id).where(Row.synced_at < seen_before, Row.aep_id.not_in(present))
-        gone = list((await self._session.scalars(statement)).all())
+        return (await self._session.scalars(statement)).all()
+
+    async def remove_all(
+        self, sandbox_id: UUID, aep_ids: Sequence[str], *, seen_before: datetime, now: datetime, drift: bool
+    ) -> list[Row]:
+        """Remove definitions that are gone at AEP, and return them; those touched since ``seen_before`` stay."""
+        rows = await self._locked(sandbox_id, list(aep_ids))
+        gone = [row for row in rows.values() if row.synced_at < seen_before]
         await self._session.execute(delete(Row).where(Row.id.in_([row.id for row in gone])))
+        await self._bury(sandbox_id, gone, Origin(drift=drift), now)
         return gone
+
+    async def _bury(self, sandbox_id: UUID, rows: Sequence[Row], origin: Origin, now: datetime) -> None:
+        revisions = [NewRevision(row.aep_id, row.version + 1, row.document, now, deleted=True) for row in rows]
+        await self._revisions.add(sandbox_id, revisions, origin, seen_at=now)
+        for row in rows:
+            self._tell(sandbox_id, row.aep_id, row.version + 1, Verb.DELETED)
+
+
+def _next_version(last: SegmentDefinitionRevisionRow | None) -> int:
+    return 1 if last is None else last.version + 1
+
+
+def _began(document: dict[str, Any], now: datetime, last: SegmentDefinitionRevisionRow | None) -> datetime:
+    """Return since when a version is in force: AEP's time of the change, unless it lies before the last version's.
+
+    AEP's clock may differ from ours, but nothing that we have seen can be of a later time.
+    """
+    changed = min(from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now), now)
+    return changed if last is None else max(changed, last.at)
 
 
 def _columns(document: dict[str, Any], now: datetime) -> dict[str, Any]:

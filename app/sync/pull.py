@@ -99,12 +99,14 @@ class SandboxPuller:
         async with self._database.write(target.tenant_id) as unit:
             for aep_id in await unit.audit_events.deleted(list(found), since=began):
                 del found[aep_id]
-            known = {row.aep_id: row for row in await unit.segment_definitions.by_aep_ids(sandbox_id, list(found))}
-            for aep_id, document in found.items():
-                row = known.get(aep_id)
-                if row is None or row.synced_at < began:
-                    await unit.segment_definitions.put(sandbox_id, document, author=None, now=began)
-            gone = await unit.segment_definitions.remove_absent(sandbox_id, list(found), seen_before=began)
+            state = await unit.sync_states.get(sandbox_id, Cached.SEGMENT_DEFINITIONS)
+            drift = state is not None and state.succeeded_at is not None
+            await unit.segment_definitions.put_all(sandbox_id, list(found.values()), now=began, drift=drift)
+            absent = await unit.segment_definitions.absent(sandbox_id, list(found), seen_before=began)
+            ids = [row.aep_id for row in absent]
+            gone = await unit.segment_definitions.remove_all(
+                sandbox_id, ids, seen_before=began, now=self._clock(), drift=drift
+            )
             await unit.sync_states.succeeded(sandbox_id, Cached.SEGMENT_DEFINITIONS, at=began, objects=len(found))
         await self._sweep(target.tenant_id, sandbox_id, list(found), began)
         if gone:
@@ -117,12 +119,9 @@ class SandboxPuller:
         async with self._database.write(target.tenant_id) as unit:
             for aep_id in await unit.audit_events.deleted(list(found), since=began):
                 del found[aep_id]
-            known = {row.aep_id: row for row in await unit.audiences.by_aep_ids(sandbox_id, list(found))}
-            for aep_id, document in found.items():
-                row = known.get(aep_id)
-                if row is None or row.synced_at < began:
-                    await unit.audiences.put(sandbox_id, document, now=began)
-            await unit.audiences.remove_absent(sandbox_id, list(found), seen_before=began)
+            await unit.audiences.put_all(sandbox_id, list(found.values()), now=began)
+            absent = await unit.audiences.absent(sandbox_id, list(found), seen_before=began)
+            await unit.audiences.remove_all(sandbox_id, absent, seen_before=began)
             await unit.sync_states.succeeded(sandbox_id, Cached.AUDIENCES, at=began, objects=len(found))
         await self._sweep(target.tenant_id, sandbox_id, list(found), began)
         return len(found)
@@ -134,7 +133,7 @@ class SandboxPuller:
                 await unit.audiences.remove(sandbox_id, aep_id)
                 definition = await unit.segment_definitions.by_aep_id(sandbox_id, aep_id)
                 if definition is not None:
-                    await unit.segment_definitions.remove(definition)
+                    await unit.segment_definitions.remove(definition, now=self._clock())
 
 
 async def _collect(pages: AsyncIterator[list[Document]]) -> dict[str, Document]:

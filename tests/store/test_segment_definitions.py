@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from app.store.database import Database
+from app.store.revisions import Origin
 from tests.factories import definition, make_tenant
 
 AUTHOR = {"kind": "person", "id": "7", "name": "someone@luma.example"}
@@ -16,20 +17,24 @@ async def test_a_definition_that_comes_back_goes_on_from_its_last_revision(datab
     luma = await make_tenant(database)
     document = definition("Gold", aep_id="a")
     async with database.write(luma.id) as unit:
-        row = await unit.segment_definitions.put(luma.sandbox.id, document, author=AUTHOR, now=NOW, created=True)
-        await unit.segment_definitions.remove(row)
+        row = await unit.segment_definitions.put(
+            luma.sandbox.id, document, origin=Origin(AUTHOR), now=NOW, created=True
+        )
+        await unit.segment_definitions.remove(row, now=NOW)
     async with database.write(luma.id) as unit:
-        row = await unit.segment_definitions.put(luma.sandbox.id, document, author=None, now=NOW)
-        assert (row.version, row.created_by) == (2, AUTHOR)
+        row = await unit.segment_definitions.put(luma.sandbox.id, document, now=NOW)
+        assert (row.version, row.created_by) == (3, AUTHOR)
 
 
 async def test_the_author_is_known_also_when_the_sync_was_faster(database: Database) -> None:
     luma = await make_tenant(database)
     document = definition("Gold", aep_id="a")
     async with database.write(luma.id) as unit:
-        await unit.segment_definitions.put(luma.sandbox.id, document, author=None, now=NOW)
+        await unit.segment_definitions.put(luma.sandbox.id, document, now=NOW)
     async with database.write(luma.id) as unit:
-        row = await unit.segment_definitions.put(luma.sandbox.id, document, author=AUTHOR, now=NOW, created=True)
+        row = await unit.segment_definitions.put(
+            luma.sandbox.id, document, origin=Origin(AUTHOR), now=NOW, created=True
+        )
         assert (row.version, row.created_by) == (1, AUTHOR)
 
 
@@ -38,10 +43,10 @@ async def test_a_reading_that_is_older_changes_nothing(database: Database) -> No
     old, new = definition("Old", aep_id="a"), definition("New", aep_id="a")
     earlier = NOW - timedelta(seconds=1)
     async with database.write(luma.id) as unit:
-        await unit.segment_definitions.put(luma.sandbox.id, new, author=None, now=NOW)
+        await unit.segment_definitions.put(luma.sandbox.id, new, now=NOW)
         await unit.audiences.put(luma.sandbox.id, new, now=NOW)
     async with database.write(luma.id) as unit:
-        row = await unit.segment_definitions.put(luma.sandbox.id, old, author=None, now=earlier)
+        row = await unit.segment_definitions.put(luma.sandbox.id, old, now=earlier)
         audience = await unit.audiences.put(luma.sandbox.id, old, now=earlier)
         assert (row.name, row.version, audience.name) == ("New", 1, "New")
 
@@ -53,7 +58,7 @@ async def test_two_writers_of_one_new_definition_make_one_row(database: Database
         async with database.write(luma.id) as unit:
             document = definition("Gold", aep_id="a")
             row = await unit.segment_definitions.put(
-                luma.sandbox.id, document, author=author, now=NOW, created=author is not None
+                luma.sandbox.id, document, now=NOW, origin=Origin(author), created=author is not None
             )
             await unit.audiences.put(luma.sandbox.id, document, now=NOW)
             return row.version
