@@ -8,6 +8,8 @@
     │   ├── Forbidden          the actor is known and lacks a permission
     │   ├── NotFound           no such object *for this tenant and sandbox*
     │   ├── Conflict           the object is not in the state that the request assumes
+    │   │   └── RequestInFlight the first request of an idempotency key has no outcome yet
+    │   ├── KeyReused          an idempotency key that stands for another request
     │   ├── PayloadTooLarge    the body is over the limit
     │   ├── UnsupportedMediaType the body is of another type than the call takes
     │   ├── MethodNotAllowed   the path exists, and does not take this method
@@ -128,6 +130,29 @@ class Conflict(PublicError):
 
     code = "CONFLICT"
     title = "Conflict"
+
+
+class RequestInFlight(Conflict):
+    """The first request with this idempotency key has no outcome yet; ``retry_after_s`` tells when to ask again."""
+
+    code = "REQUEST_IN_FLIGHT"
+    title = "Request in flight"
+    retryable = True
+
+    def __init__(self, detail: str, *, hint: str | None = None, retry_after_s: float) -> None:
+        super().__init__(detail, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class KeyReused(PublicError):
+    """An idempotency key came with another body than the first time; ``path`` names the member that holds it."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+    title = "Idempotency key used for another request"
+
+    def __init__(self, detail: str, *, hint: str | None = None, path: Sequence[str] = ()) -> None:
+        super().__init__(detail, hint=hint)
+        self.path = tuple(path)
 
 
 class QuotaExceeded(PublicError):

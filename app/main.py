@@ -131,7 +131,7 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
     tokens = TokenCache(outbound, SharedTokens(database, sealer))
     upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
     sync = SyncWorker(database, SandboxPuller(database, upstream, metrics), settings.sync)
-    door = WriteDoor(database, upstream, AuditRecorder(), metrics, listener=sync)
+    door = WriteDoor(database, upstream, AuditRecorder(), metrics, settings.write, listener=sync)
     services = _services(settings, database, upstream, door)
 
     clients = ClientTokens(

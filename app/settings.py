@@ -80,6 +80,14 @@ class UpstreamSettings(_Settings):
     upstream_attempts: int = Field(4, ge=1, le=10, description="Tries of a call that is safe to repeat.")
 
 
+class WriteSettings(_Settings):
+    """How changes are carried out."""
+
+    idempotency_lifetime_s: float = Field(
+        86_400.0, gt=0, description="Time for which the answer of a change is kept under its idempotency key."
+    )
+
+
 class SyncSettings(_Settings):
     """How the cache is kept fresh."""
 
@@ -108,6 +116,7 @@ GROUPS: tuple[type[_Settings], ...] = (
     SecuritySettings,
     AuditSettings,
     UpstreamSettings,
+    WriteSettings,
     SyncSettings,
     LogSettings,
 )
@@ -124,6 +133,7 @@ class Settings:
         security: SecuritySettings | None = None,
         audit: AuditSettings | None = None,
         upstream: UpstreamSettings | None = None,
+        write: WriteSettings | None = None,
         sync: SyncSettings | None = None,
         log: LogSettings | None = None,
     ) -> None:
@@ -132,6 +142,7 @@ class Settings:
         self.security = security or SecuritySettings()
         self.audit = audit or AuditSettings()
         self.upstream = upstream or UpstreamSettings()
+        self.write = write or WriteSettings()
         self.sync = sync or SyncSettings()
         self.log = log or LogSettings()
 

@@ -79,7 +79,8 @@ class RequestContext:
     """Everything that a service needs to know about a request besides its arguments.
 
     ``permissions`` are those that the actor holds in *this* sandbox, with implied ones written out; ``roles`` are
-    the actor's parts in the product profiles that grant them.
+    the actor's parts in the product profiles that grant them. ``idempotency_key`` is the caller's own name for a
+    change, under which he may repeat it.
     """
 
     actor: Actor
@@ -90,3 +91,4 @@ class RequestContext:
     product_profiles: tuple[str, ...]
     entrance: Entrance
     request_id: str
+    idempotency_key: str | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
 from app.aep.models import PROFILE_CLASS
+from app.context import RequestContext
 from app.errors import NotFound, PublicError, Unauthenticated, UpstreamUnavailable
 from app.graphql.context import Info
 from app.graphql.ids import from_global_id
@@ -30,6 +33,9 @@ class CreateSegmentDefinitionInput:
     merge_policy_id: str | None = strawberry.field(default=None, description="AEP's default policy unless given.")
     ttl_in_days: int | None = strawberry.field(default=None, description="Life of its memberships.")
     evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo; batch unless given.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own name for this change; the same key and input get the same answer."
+    )
 
     def to_document(self) -> dict[str, Any]:
         """Return the body of AEP's create call."""
@@ -52,6 +58,9 @@ class UpdateSegmentDefinitionInput:
     merge_policy_id: str | None = strawberry.field(default=None, description="Another merge policy.")
     ttl_in_days: int | None = strawberry.field(default=None, description="Another life of its memberships.")
     evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own name for this change; the same key and input get the same answer."
+    )
 
     def to_patch(self) -> dict[str, Any]:
         """Return the body of AEP's PATCH call."""
@@ -68,6 +77,9 @@ class DeleteSegmentDefinitionInput:
     """What to delete."""
 
     id: strawberry.ID = strawberry.field(description="Global id of the definition.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own name for this change; the same key and input get the same answer."
+    )
 
 
 @strawberry.input(description="A rule to estimate.")
@@ -75,6 +87,14 @@ class EstimateSegmentInput:
     """What to estimate."""
 
     expression: str = strawberry.field(description="The rule, in PQL text.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own name for this change; the same key and input get the same answer."
+    )
+
+
+_Change: TypeAlias = (
+    CreateSegmentDefinitionInput | UpdateSegmentDefinitionInput | DeleteSegmentDefinitionInput | EstimateSegmentInput
+)
 
 
 @strawberry.type(description="What became of a change of a segment definition.")
@@ -110,19 +130,19 @@ class Mutation:
         self, info: Info, input: CreateSegmentDefinitionInput
     ) -> SegmentDefinitionPayload:
         """Create a definition."""
-        definitions = info.context.services.definitions
-        return await _definition_payload(definitions.create(info.context.request, input.to_document()))
+        ctx = _with_terms(info, input)
+        return await _definition_payload(info.context.services.definitions.create(ctx, input.to_document()))
 
     @strawberry.mutation(description="Changes a segment definition. Needs “Manage Segments”.")
     async def update_segment_definition(
         self, info: Info, input: UpdateSegmentDefinitionInput
     ) -> SegmentDefinitionPayload:
         """Update a definition."""
-        definitions = info.context.services.definitions
+        definitions, ctx = info.context.services.definitions, _with_terms(info, input)
 
         async def write() -> Written[SegmentDefinitionRow]:
-            aep_id = await _aep_id(info, input.id)
-            return await definitions.update(info.context.request, aep_id, input.to_patch())
+            aep_id = await definitions.aep_id_for(ctx, _row_id(input.id), "update_segment_definition")
+            return await definitions.update(ctx, aep_id, input.to_patch())
 
         return await _definition_payload(write())
 
@@ -131,10 +151,11 @@ class Mutation:
         self, info: Info, input: DeleteSegmentDefinitionInput
     ) -> SegmentDefinitionPayload:
         """Delete a definition."""
+        definitions, ctx = info.context.services.definitions, _with_terms(info, input)
 
         async def write() -> Written[SegmentDefinitionRow]:
-            aep_id = await _aep_id(info, input.id)
-            return await info.context.services.definitions.delete(info.context.request, aep_id)
+            aep_id = await definitions.aep_id_for(ctx, _row_id(input.id), "delete_segment_definition")
+            return await definitions.delete(ctx, aep_id)
 
         return await _definition_payload(write())
 
@@ -142,7 +163,7 @@ class Mutation:
     async def estimate_segment(self, info: Info, input: EstimateSegmentInput) -> EstimateSegmentPayload:
         """Start an estimate."""
         try:
-            written = await info.context.services.estimates.start(info.context.request, input.expression)
+            written = await info.context.services.estimates.start(_with_terms(info, input), input.expression)
         except PublicError as problem:
             return EstimateSegmentPayload(user_errors=_mendable(problem))
         return EstimateSegmentPayload(
@@ -168,13 +189,17 @@ def _mendable(problem: PublicError) -> list[UserError]:
     return user_errors(problem)
 
 
-async def _aep_id(info: Info, global_id: str) -> str:
-    """Return AEP's id of the definition that a global id names. Raises `NotFound`."""
+def _with_terms(info: Info, given: _Change) -> RequestContext:
+    """Return the request's context with what an input says about how a change is to be made."""
+    return replace(info.context.request, idempotency_key=given.idempotency_key)
+
+
+def _row_id(global_id: str) -> UUID:
+    """Return the row that a global id names. Raises `NotFound`."""
     found = from_global_id(global_id)
     if found is None or found[0] != "SegmentDefinition":
         raise NotFound(f"{global_id} is not the id of a segment definition.", hint="Take the id from a query.")
-    row = await info.context.services.definitions.get(info.context.request, found[1])
-    return row.aep_id
+    return found[1]
 
 
 def _rule(expression: str) -> dict[str, str]:

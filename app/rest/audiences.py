@@ -12,7 +12,7 @@ from app.aep import paging, paths
 from app.aep.filters import PropertyFilter, parse_properties
 from app.aep.models import PROFILE_CLASS
 from app.context import RequestContext
-from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer
+from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer, written_answer
 from app.rest.segment_definitions import bulk_answer, read_bulk_ids
 from app.services.audiences import AudienceService
 
@@ -49,21 +49,21 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
         return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
 
     async def create(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await audiences.create(ctx, await read_object(request))).value)
+        return written_answer(await audiences.create(ctx, await read_object(request)))
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         operations = await read_json(request)
-        return relay_answer((await audiences.update(ctx, request.path_params["id"], operations)).value)
+        return written_answer(await audiences.update(ctx, request.path_params["id"], operations))
 
     async def replace(request: Request, ctx: RequestContext) -> Response:
         document = await read_object(request)
-        return relay_answer((await audiences.replace(ctx, request.path_params["id"], document)).value)
+        return written_answer(await audiences.replace(ctx, request.path_params["id"], document))
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await audiences.delete(ctx, request.path_params["id"])).value)
+        return written_answer(await audiences.delete(ctx, request.path_params["id"]))
 
     async def update_metrics(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await audiences.update_metrics(ctx, await read_json(request))).value)
+        return written_answer(await audiences.update_metrics(ctx, await read_json(request)))
 
     one = paths.AUDIENCES + "/{id}"
     routes.add("POST", paths.AUDIENCES_BULK_GET, bulk_get)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.aep import headers as aep_headers
 from app.aep import paths
 from app.context import RequestContext
-from app.rest.plumbing import Routes, json_answer, query_of, read_object
+from app.rest.plumbing import Routes, headers_of, json_answer, query_of, read_object
 from app.services.estimates import EstimateService
 
 
@@ -18,7 +18,7 @@ def add_estimates(routes: Routes, estimates: EstimateService) -> None:
     async def start(request: Request, ctx: RequestContext) -> Response:
         written = await estimates.start_preview(ctx, await read_object(request))
         location = {aep_headers.LOCATION: paths.resource(paths.PREVIEW, written.value.preview_id)}
-        return json_answer(written.body, 201, location)
+        return json_answer(written.body, 201, location | headers_of(written))
 
     async def preview(request: Request, ctx: RequestContext) -> Response:
         reply = await estimates.get_preview(ctx, request.path_params["id"], query_of(request))
@@ -30,7 +30,7 @@ def add_estimates(routes: Routes, estimates: EstimateService) -> None:
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
         written = await estimates.delete_preview(ctx, request.path_params["id"])
-        return json_answer(written.body)
+        return json_answer(written.body, headers=headers_of(written))
 
     routes.add("POST", paths.PREVIEW, start)
     routes.add("GET", paths.PREVIEW + "/{id}", preview)

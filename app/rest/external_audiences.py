@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.aep import paths
 from app.context import RequestContext
-from app.rest.plumbing import Routes, query_of, read_json, relay_answer
+from app.rest.plumbing import Routes, query_of, read_json, relay_answer, written_answer
 from app.services.external_audiences import ExternalAudienceService
 
 
@@ -15,21 +15,21 @@ def add_external_audiences(routes: Routes, audiences: ExternalAudienceService) -
     """Add the calls of external audiences."""
 
     async def create(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await audiences.create(ctx, await read_json(request))).value)
+        return written_answer(await audiences.create(ctx, await read_json(request)))
 
     async def operation(request: Request, ctx: RequestContext) -> Response:
         return relay_answer(await audiences.operation(ctx, request.path_params["id"]))
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         audience_id, body = request.path_params["id"], await read_json(request)
-        return relay_answer((await audiences.update(ctx, audience_id, body)).value)
+        return written_answer(await audiences.update(ctx, audience_id, body))
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await audiences.delete(ctx, request.path_params["id"])).value)
+        return written_answer(await audiences.delete(ctx, request.path_params["id"]))
 
     async def create_run(request: Request, ctx: RequestContext) -> Response:
         audience_id, body = request.path_params["id"], await read_json(request)
-        return relay_answer((await audiences.create_run(ctx, audience_id, body)).value)
+        return written_answer(await audiences.create_run(ctx, audience_id, body))
 
     async def runs(request: Request, ctx: RequestContext) -> Response:
         return relay_answer(await audiences.runs(ctx, request.path_params["id"], query_of(request)))

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.aep import paths
 from app.context import RequestContext
-from app.rest.plumbing import Routes, query_of, read_json, relay_answer
+from app.rest.plumbing import Routes, query_of, read_json, relay_answer, written_answer
 from app.services.merge_policies import MergePolicyService
 
 
@@ -24,18 +24,18 @@ def add_merge_policies(routes: Routes, policies: MergePolicyService) -> None:
         return relay_answer(await policies.bulk_get(ctx, await read_json(request, any_type=True)))
 
     async def create(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await policies.create(ctx, await read_json(request))).value)
+        return written_answer(await policies.create(ctx, await read_json(request)))
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         policy_id, operations = request.path_params["id"], await read_json(request)
-        return relay_answer((await policies.update(ctx, policy_id, operations)).value)
+        return written_answer(await policies.update(ctx, policy_id, operations))
 
     async def replace(request: Request, ctx: RequestContext) -> Response:
         policy_id, body = request.path_params["id"], await read_json(request)
-        return relay_answer((await policies.replace(ctx, policy_id, body)).value)
+        return written_answer(await policies.replace(ctx, policy_id, body))
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
-        return relay_answer((await policies.delete(ctx, request.path_params["id"])).value)
+        return written_answer(await policies.delete(ctx, request.path_params["id"]))
 
     one = paths.MERGE_POLICIES + "/{id}"
     routes.add("POST", paths.MERGE_POLICIES_BULK_GET, bulk_get)

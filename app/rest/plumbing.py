@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,11 @@ from app.aep import bodies
 from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
+from app.services.door import Written
 from app.upstream.client import Reply
+
+IDEMPOTENCY_KEY = "idempotency-key"
+REPLAYED = "idempotent-replayed"
 
 Handler = Callable[[Request, RequestContext], Awaitable[Response]]
 RenderError = Callable[[Request, GatewayError], Response]
@@ -32,11 +37,18 @@ class Routes:
 
         async def endpoint(request: Request) -> Response:
             try:
-                return await handler(request, request.state.context)
+                return await handler(request, _with_terms(request, request.state.context))
             except GatewayError as problem:
                 return self._render_error(request, problem)
 
         self.routes.append(Route(path, endpoint, methods=[method]))
+
+
+def _with_terms(request: Request, ctx: RequestContext) -> RequestContext:
+    """Return the context with what the headers say about how a change is to be made."""
+    if request.method == "GET":
+        return ctx
+    return replace(ctx, idempotency_key=request.headers.get(IDEMPOTENCY_KEY))
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -53,6 +65,18 @@ def relay_answer(reply: Reply) -> Response:
     if reply.body is None:
         return Response(status_code=reply.status, headers=headers)
     return json_answer(reply.body, reply.status, headers)
+
+
+def written_answer(written: Written[Reply]) -> Response:
+    """Return AEP's answer to a change as it came, and say when it was made earlier."""
+    response = relay_answer(written.value)
+    response.headers.update(headers_of(written))
+    return response
+
+
+def headers_of(written: Written[Any]) -> dict[str, str]:
+    """Return the headers that tell about a change besides AEP's own."""
+    return {REPLAYED: "true"} if written.replayed else {}
 
 
 async def read_json(request: Request, *, any_type: bool = False) -> Any:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.aep import paths
 from app.context import RequestContext
-from app.rest.plumbing import Routes, json_answer, query_of, read_json
+from app.rest.plumbing import Routes, headers_of, json_answer, query_of, read_json
 from app.services.segment_jobs import SegmentJobService
 
 
@@ -20,15 +20,15 @@ def add_segment_jobs(routes: Routes, jobs: SegmentJobService) -> None:
 
     async def create(request: Request, ctx: RequestContext) -> Response:
         written = await jobs.create(ctx, await read_json(request))
-        return json_answer(written.body)
+        return json_answer(written.body, headers=headers_of(written))
 
     async def get(request: Request, ctx: RequestContext) -> Response:
         reply = await jobs.get(ctx, request.path_params["id"])
         return json_answer(reply.body, reply.status)
 
     async def cancel(request: Request, ctx: RequestContext) -> Response:
-        await jobs.cancel(ctx, request.path_params["id"])
-        return Response(status_code=204)
+        written = await jobs.cancel(ctx, request.path_params["id"])
+        return Response(status_code=204, headers=headers_of(written))
 
     async def bulk_get(request: Request, ctx: RequestContext) -> Response:
         reply = await jobs.bulk_get(ctx, await read_json(request, any_type=True))

@@ -1,8 +1,10 @@
 """The one write door. Every change at AEP, from every entry point, walks these steps in this order:
 
-    permission -> rule check -> intent (committed) -> AEP -> outcome, row and revision (one transaction) -> answer
+    permission -> replay of an idempotency key -> rule check -> intent (committed) -> AEP
+        -> outcome, row and revision (one transaction) -> answer
 
-A denial is recorded and nothing is sent. From the moment the intent is committed, exactly one of these follows it in
+A denial is recorded and nothing is sent. A key is claimed with the intent, and settled or given back with the outcome
+(`app.services.idempotency`). From the moment the intent is committed, exactly one of these follows it in
 the audit: ``succeeded``, ``failed``, or ``unknown`` when AEP did not answer and may have acted all the same. The walk
 is not cut short when the caller hangs up.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -22,7 +25,18 @@ from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.context import RequestContext
 from app.errors import Forbidden, PublicError, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import target_of
+from app.services.idempotency import (
+    REPLY_MEMORY,
+    Claim,
+    Memory,
+    claim_of,
+    earlier,
+    from_answer,
+    in_flight,
+    to_answer,
+)
 from app.services.permissions import require
+from app.settings import WriteSettings
 from app.store.database import Database, WriteUnit
 from app.store.rows import AuditEventRow
 from app.telemetry import Metrics
@@ -44,11 +58,15 @@ class Stored(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class Written(Generic[Value]):
-    """The answer of the door. ``body`` is AEP's reply as received."""
+    """The answer of the door. ``body`` is AEP's reply as received.
+
+    ``replayed`` says that the change was made earlier, under the same idempotency key.
+    """
 
     value: Value
     audit_event: AuditEventRow
     body: Any
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ class Change(Generic[Value]):
 
     ``call`` is what is sent. ``store`` keeps the result in the transaction that also records the outcome;
     ``on_refusal`` may correct the cache in the transaction that records the failure. ``check`` looks at the rule
-    before anything is recorded or sent. ``detail`` goes into the intent.
+    before anything is recorded or sent. ``detail`` goes into the intent. ``memory`` keeps the value for a replay.
     """
 
     operation: str
@@ -68,6 +86,7 @@ class Change(Generic[Value]):
     check: Callable[[], Awaitable[None]] | None = None
     on_refusal: Callable[[WriteUnit, UpstreamRefused], Awaitable[None]] | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+    memory: Memory[Value] = REPLY_MEMORY
 
 
 class AnswerLost(UpstreamUnavailable):
@@ -95,26 +114,32 @@ class WriteDoor:
         client: AEPClient,
         recorder: AuditRecorder,
         metrics: Metrics,
+        settings: WriteSettings,
         listener: ChangeListener | None = None,
     ) -> None:
         self._database = database
         self._client = client
         self._recorder = recorder
         self._metrics = metrics
+        self._key_lifetime = timedelta(seconds=settings.idempotency_lifetime_s)
         self._listener = listener
         self._running: set[asyncio.Task[Any]] = set()
 
     async def carry_out(self, ctx: RequestContext, change: Change[Value]) -> Written[Value]:
         """Carry a change out.
 
-        Raises `Forbidden`, what ``change.check`` raises, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`.
+        Raises `Forbidden`, `KeyReused`, `RequestInFlight`, what ``change.check`` raises, `UpstreamRefused`,
+        `UpstreamUnavailable` or `AnswerLost`.
         """
         operation = Operation.of(ctx, change.action, change.resource)
         await self._authorise(ctx, change, operation)
+        claim = claim_of(ctx, change.operation, change.call)
+        if claim is not None and (replay := await self._replay(ctx, change, claim)) is not None:
+            return replay
         if change.check is not None:
             await change.check()
         # A task of its own, so that a caller who hangs up cannot leave an intent without an outcome.
-        task = asyncio.create_task(self._beyond_intent(ctx, change, operation))
+        task = asyncio.create_task(self._beyond_intent(ctx, change, operation, claim))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -134,9 +159,25 @@ class WriteDoor:
                 await self._recorder.record(unit, operation, Phase.DENIED, detail=detail)
             raise
 
-    async def _beyond_intent(self, ctx: RequestContext, change: Change[Value], operation: Operation) -> Written[Value]:
-        async with self._database.write(ctx.tenant.id) as unit:
-            await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
+    async def _replay(self, ctx: RequestContext, change: Change[Value], claim: Claim) -> Written[Value] | None:
+        """Return the answer that the key already has, ``None`` when the key is free."""
+        async with self._database.read(ctx.tenant.id) as unit:
+            row = await earlier(unit, claim)
+            event = None if row is None else await unit.audit_events.newest_of(row.operation_id)
+        if row is None or row.answer is None or event is None:
+            return None
+        kept, reply = from_answer(row.answer)
+        return Written(change.memory.recall(kept, reply), event, reply.body, replayed=True)
+
+    async def _beyond_intent(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, claim: Claim | None
+    ) -> Written[Value]:
+        if not await self._record_intent(ctx, change, operation, claim):
+            # Somebody has claimed the key since we looked.
+            replay = None if claim is None else await self._replay(ctx, change, claim)
+            if replay is None:
+                raise in_flight()
+            return replay
         try:
             reply = await mutations.send(self._client, target_of(ctx), change.call)
         except (UpstreamRefused, UpstreamUnavailable) as problem:
@@ -157,11 +198,27 @@ class WriteDoor:
             self._listener.changed(ctx.tenant.id, ctx.sandbox.id)
         return written
 
+    async def _record_intent(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, claim: Claim | None
+    ) -> bool:
+        """Commit the intent and the claim; false when the key is another's by now."""
+        async with self._database.write(ctx.tenant.id) as unit:
+            if claim is not None:
+                await unit.idempotency_keys.prune()
+                keys, lifetime = unit.idempotency_keys, self._key_lifetime
+                if not await keys.claim(claim.scope, claim.request_hash, operation.id, lifetime=lifetime):
+                    return False
+            await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
+        return True
+
     async def _record_success(
         self, ctx: RequestContext, change: Change[Value], operation: Operation, reply: Reply
     ) -> Written[Value]:
         async with self._database.write(ctx.tenant.id) as unit:
             stored = await change.store(unit, reply)
+            if ctx.idempotency_key is not None:
+                answer = to_answer(change.memory.keep(stored.value), reply)
+                await unit.idempotency_keys.settle(operation.id, answer)
             event = await self._recorder.record(
                 unit,
                 operation,
@@ -179,6 +236,7 @@ class WriteDoor:
         log.error("door.answer_lost", action=change.action.value, exc_info=problem)
         reason = problem.detail if isinstance(problem, PublicError) else "AEP's answer could not be kept."
         async with self._database.write(ctx.tenant.id) as unit:
+            await unit.idempotency_keys.doubt(operation.id)
             await self._recorder.record(
                 unit,
                 operation,
@@ -201,6 +259,9 @@ class WriteDoor:
         async with self._database.write(ctx.tenant.id) as unit:
             if isinstance(problem, UpstreamRefused) and change.on_refusal is not None:
                 await change.on_refusal(unit, problem)
+            if ctx.idempotency_key is not None:
+                keys = unit.idempotency_keys
+                await (keys.doubt(operation.id) if unknown else keys.release(operation.id))
             await self._recorder.record(unit, operation, phase, detail=detail, upstream_request_id=upstream_request_id)
         self._count(change, phase)
         log.warning("door.not_written", action=change.action.value, phase=phase.value, code=problem.code)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from app.aep.models import PROFILE_CLASS, Expression, PreviewRequest
 from app.audit.actions import Action
 from app.audit.recorder import Resource
@@ -14,6 +16,7 @@ from app.errors import NotFound, UpstreamUnavailable
 from app.services.aep_calls import or_not_found, target_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
+from app.services.idempotency import NO_MEMORY, Memory
 from app.services.permissions import require
 from app.services.rules import RuleService
 from app.store.database import WriteUnit
@@ -40,6 +43,9 @@ class Estimate:
     rows_total: int | None
     as_of: datetime
     document: dict[str, Any]
+
+
+_MEMORY: Memory[Estimate] = Memory(msgspec.to_builtins, lambda kept, _reply: msgspec.convert(kept, Estimate))
 
 
 class EstimateService:
@@ -85,6 +91,7 @@ class EstimateService:
             check=check,
             store=store,
             detail={"expression": expression if isinstance(expression, str) else None},
+            memory=_MEMORY,
         )
         return await self._door.carry_out(ctx, change)
 
@@ -120,6 +127,7 @@ class EstimateService:
             resource=Resource(RESOURCE, preview_id),
             call=upstream.delete_preview(preview_id),
             store=store,
+            memory=NO_MEMORY,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(preview_id))
 

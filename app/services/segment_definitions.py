@@ -18,18 +18,22 @@ from app.services.aep_calls import or_not_found, target_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.freshness import Freshness, freshness_of
+from app.services.idempotency import Memory, from_answer
 from app.services.paging import Page, PageArgs, to_page, to_window
 from app.services.permissions import require
 from app.services.rules import RuleService
 from app.store.database import Database, WriteUnit
+from app.store.idempotency_keys import KeyScope
 from app.store.paging import Position
 from app.store.revisions import Origin
 from app.store.rows import SegmentDefinitionRow
+from app.store.snapshots import from_snapshot, snapshot
 from app.store.sync_states import Cached
 from app.upstream import segment_definitions as upstream
 from app.upstream.client import AEPClient, Reply
 
 RESOURCE = "segment_definition"
+_MEMORY = Memory(snapshot, lambda kept, _reply: from_snapshot(SegmentDefinitionRow, kept))
 
 
 class DefinitionOrderField(StrEnum):
@@ -186,6 +190,22 @@ class SegmentDefinitionService:
             origin = Origin(drift=state is not None and state.succeeded_at is not None)
             return await unit.segment_definitions.put(ctx.sandbox.id, document, now=datetime.now(UTC), origin=origin)
 
+    async def aep_id_for(self, ctx: RequestContext, id: UUID, operation: str) -> str:
+        """Return AEP's id of the definition that a change names by the gateway's id. Raises `NotFound`.
+
+        A deletion that is repeated under its idempotency key names a definition that is gone: the key remembers it.
+        """
+        require(ctx, "get_segment_definition")
+        async with self._database.read(ctx.tenant.id) as unit:
+            row = await unit.segment_definitions.get(ctx.sandbox.id, id)
+            if row is None and ctx.idempotency_key is not None:
+                scope = KeyScope(ctx.sandbox.id, ctx.actor.id, operation, ctx.idempotency_key)
+                key = await unit.idempotency_keys.find(scope)
+                row = None if key is None or key.answer is None else _MEMORY.recall(*from_answer(key.answer))
+        if row is None or row.id != id:
+            raise _not_found(str(id))
+        return row.aep_id
+
     async def get_many(self, ctx: RequestContext, aep_ids: Sequence[str]) -> dict[str, SegmentDefinitionRow]:
         """Return the definitions that exist among these ids of AEP."""
         require(ctx, "bulk_get_segment_definitions")
@@ -226,6 +246,7 @@ class SegmentDefinitionService:
             check=check,
             store=store,
             detail={"sent": document},
+            memory=_MEMORY,
         )
         try:
             return await self._door.carry_out(ctx, change)
@@ -267,6 +288,7 @@ class SegmentDefinitionService:
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
             detail={"sent": patch},
+            memory=_MEMORY,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -301,6 +323,7 @@ class SegmentDefinitionService:
             check=check,
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
+            memory=_MEMORY,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 

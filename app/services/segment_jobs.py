@@ -10,6 +10,7 @@ from app.context import RequestContext
 from app.errors import NotFound
 from app.services.aep_calls import or_not_found, target_of
 from app.services.door import Change, Stored, WriteDoor, Written
+from app.services.idempotency import NO_MEMORY, Memory
 from app.services.permissions import require
 from app.store.database import WriteUnit
 from app.upstream import segment_jobs as upstream
@@ -54,6 +55,7 @@ class SegmentJobService:
             call=upstream.create_segment_job(body),
             store=store,
             detail={"sent": body},
+            memory=Memory(lambda job: job, lambda job, _reply: job),
         )
         return await self._door.carry_out(ctx, change)
 
@@ -69,6 +71,7 @@ class SegmentJobService:
             resource=Resource(RESOURCE, job_id),
             call=upstream.cancel_segment_job(job_id),
             store=store,
+            memory=NO_MEMORY,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(job_id))
 

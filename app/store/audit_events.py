@@ -104,6 +104,16 @@ class AuditEventRepository:
         statement = select(Row).where(Row.tenant_id == self._tenant_id, Row.id == event_id)
         return (await self._session.scalars(statement)).one_or_none()
 
+    async def newest_of(self, operation_id: UUID) -> Row | None:
+        """Return the newest event of an operation."""
+        statement = (
+            select(Row)
+            .where(Row.tenant_id == self._tenant_id, Row.operation_id == operation_id)
+            .order_by(Row.sequence.desc())
+            .limit(1)
+        )
+        return (await self._session.scalars(statement)).one_or_none()
+
     async def span(self, *, since: datetime | None = None, until: datetime | None = None) -> tuple[int, int] | None:
         """Return the first and last number of the events from ``since`` to before ``until``; ``None`` without any."""
         statement = select(func.min(Row.sequence), func.max(Row.sequence)).where(Row.tenant_id == self._tenant_id)

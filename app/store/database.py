@@ -27,6 +27,7 @@ from app.errors import InternalError
 from app.store.audiences import AudienceRepository
 from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
+from app.store.idempotency_keys import IdempotencyKeyRepository
 from app.store.notifications import Notice, Notices
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
@@ -76,6 +77,7 @@ class ReadUnit:
         self.audiences = AudienceRepository(session, tenant_id)
         self.audit_events = AuditEventRepository(session, tenant_id)
         self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
+        self.idempotency_keys = IdempotencyKeyRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)

@@ -318,6 +318,31 @@ class SyncStateRow(Base):
     objects: Mapped[int] = mapped_column(default=0)
 
 
+class IdempotencyKeyRow(Base):
+    """A key that an actor gave to a change, so that he can repeat it safely.
+
+    ``state`` is ``open`` while the change is under way, ``unknown`` when AEP did not answer, and ``done`` when it
+    succeeded; then ``answer`` is what it was answered with, as JSON text in its own order.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        Index("ix_idempotency_keys_operation", "tenant_id", "operation_id"),
+        Index("ix_idempotency_keys_expiry", "tenant_id", "expires_at"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
+    actor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    operation: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str]
+    operation_id: Mapped[UUID]
+    state: Mapped[str]
+    answer: Mapped[str | None]
+    expires_at: Mapped[datetime]
+
+
 class AuditCheckpointRow(Base):
     """A signed statement about the first ``size`` events of a tenant's audit chain; append-only like the chain.
 
