@@ -144,6 +144,13 @@ class RequestInFlight(Conflict):
         self.retry_after_s = retry_after_s
 
 
+class ObjectBusy(RequestInFlight):
+    """Somebody else is changing the same object at this moment."""
+
+    code = "OBJECT_BUSY"
+    title = "Object busy"
+
+
 class KeyReused(PublicError):
     """An idempotency key came with another body than the first time; ``path`` names the member that holds it."""
 

@@ -86,6 +86,10 @@ class WriteSettings(_Settings):
     idempotency_lifetime_s: float = Field(
         86_400.0, gt=0, description="Time for which the answer of a change is kept under its idempotency key."
     )
+    write_lease_s: float = Field(
+        120.0, gt=0, description="Longest time that one change may take; after it the object is free for others."
+    )
+    write_wait_s: float = Field(5.0, ge=0, description="Longest wait for another change of the same object.")
 
 
 class SyncSettings(_Settings):

@@ -80,7 +80,8 @@ class RequestContext:
 
     ``permissions`` are those that the actor holds in *this* sandbox, with implied ones written out; ``roles`` are
     the actor's parts in the product profiles that grant them. ``idempotency_key`` is the caller's own name for a
-    change, under which he may repeat it.
+    change, under which he may repeat it. ``if_match`` (entity tags, as in the header) and ``expected_version`` say
+    which version of an object the caller has seen.
     """
 
     actor: Actor
@@ -92,3 +93,5 @@ class RequestContext:
     entrance: Entrance
     request_id: str
     idempotency_key: str | None = None
+    if_match: str | None = None
+    expected_version: int | None = None

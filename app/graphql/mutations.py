@@ -58,6 +58,9 @@ class UpdateSegmentDefinitionInput:
     merge_policy_id: str | None = strawberry.field(default=None, description="Another merge policy.")
     ttl_in_days: int | None = strawberry.field(default=None, description="Another life of its memberships.")
     evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="The version that you have seen; a newer one is not overwritten."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
@@ -77,6 +80,9 @@ class DeleteSegmentDefinitionInput:
     """What to delete."""
 
     id: strawberry.ID = strawberry.field(description="Global id of the definition.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="The version that you have seen; a newer one is not overwritten."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
@@ -191,7 +197,8 @@ def _mendable(problem: PublicError) -> list[UserError]:
 
 def _with_terms(info: Info, given: _Change) -> RequestContext:
     """Return the request's context with what an input says about how a change is to be made."""
-    return replace(info.context.request, idempotency_key=given.idempotency_key)
+    expected = getattr(given, "expected_version", None)
+    return replace(info.context.request, idempotency_key=given.idempotency_key, expected_version=expected)
 
 
 def _row_id(global_id: str) -> UUID:

@@ -12,7 +12,16 @@ from app.aep import paging, paths
 from app.aep.filters import PropertyFilter, parse_properties
 from app.aep.models import PROFILE_CLASS
 from app.context import RequestContext
-from app.rest.plumbing import Routes, json_answer, query_of, read_json, read_object, relay_answer, written_answer
+from app.rest.plumbing import (
+    Routes,
+    document_answer,
+    json_answer,
+    query_of,
+    read_json,
+    read_object,
+    relay_answer,
+    written_answer,
+)
 from app.rest.segment_definitions import bulk_answer, read_bulk_ids
 from app.services.audiences import AudienceService
 
@@ -41,7 +50,7 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
 
     async def get(request: Request, ctx: RequestContext) -> Response:
         row = await audiences.get(ctx, aep_id=request.path_params["id"])
-        return json_answer(row.document)
+        return document_answer(request, row.document)
 
     async def bulk_get(request: Request, ctx: RequestContext) -> Response:
         ids = await read_bulk_ids(request)
@@ -49,15 +58,15 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
         return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
 
     async def create(request: Request, ctx: RequestContext) -> Response:
-        return written_answer(await audiences.create(ctx, await read_object(request)))
+        return written_answer(await audiences.create(ctx, await read_object(request)), tagged=True)
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         operations = await read_json(request)
-        return written_answer(await audiences.update(ctx, request.path_params["id"], operations))
+        return written_answer(await audiences.update(ctx, request.path_params["id"], operations), tagged=True)
 
     async def replace(request: Request, ctx: RequestContext) -> Response:
         document = await read_object(request)
-        return written_answer(await audiences.replace(ctx, request.path_params["id"], document))
+        return written_answer(await audiences.replace(ctx, request.path_params["id"], document), tagged=True)
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
         return written_answer(await audiences.delete(ctx, request.path_params["id"]))

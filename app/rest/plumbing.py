@@ -16,9 +16,13 @@ from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from app.services.door import Written
+from app.services.versions import etag_of
 from app.upstream.client import Reply
 
 IDEMPOTENCY_KEY = "idempotency-key"
+IF_MATCH = "if-match"
+IF_NONE_MATCH = "if-none-match"
+ETAG = "etag"
 REPLAYED = "idempotent-replayed"
 
 Handler = Callable[[Request, RequestContext], Awaitable[Response]]
@@ -48,12 +52,22 @@ def _with_terms(request: Request, ctx: RequestContext) -> RequestContext:
     """Return the context with what the headers say about how a change is to be made."""
     if request.method == "GET":
         return ctx
-    return replace(ctx, idempotency_key=request.headers.get(IDEMPOTENCY_KEY))
+    headers = request.headers
+    return replace(ctx, idempotency_key=headers.get(IDEMPOTENCY_KEY), if_match=headers.get(IF_MATCH))
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return ``body`` as JSON."""
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+def document_answer(request: Request, document: Mapping[str, Any]) -> Response:
+    """Return a document with its entity tag; 304 when the caller has it already (RFC 9110, 13.1.2)."""
+    etag = etag_of(document)
+    known = {one.strip().removeprefix("W/") for one in request.headers.get(IF_NONE_MATCH, "").split(",")}
+    if etag in known or "*" in known:
+        return Response(status_code=304, headers={ETAG: etag})
+    return json_answer(document, headers={ETAG: etag})
 
 
 _RELAYED_HEADERS = (aep_headers.LOCATION, "location")
@@ -67,16 +81,20 @@ def relay_answer(reply: Reply) -> Response:
     return json_answer(reply.body, reply.status, headers)
 
 
-def written_answer(written: Written[Reply]) -> Response:
-    """Return AEP's answer to a change as it came, and say when it was made earlier."""
+def written_answer(written: Written[Reply], *, tagged: bool = False) -> Response:
+    """Return AEP's answer to a change as it came, with what `headers_of` adds."""
     response = relay_answer(written.value)
-    response.headers.update(headers_of(written))
+    response.headers.update(headers_of(written, tagged=tagged))
     return response
 
 
-def headers_of(written: Written[Any]) -> dict[str, str]:
-    """Return the headers that tell about a change besides AEP's own."""
-    return {REPLAYED: "true"} if written.replayed else {}
+def headers_of(written: Written[Any], *, tagged: bool = False) -> dict[str, str]:
+    """Return the headers that tell about a change besides AEP's own.
+
+    ``tagged`` adds the entity tag of the body, for a body that is the changed object itself.
+    """
+    found = {ETAG: etag_of(written.body)} if tagged and isinstance(written.body, Mapping) else {}
+    return found | ({REPLAYED: "true"} if written.replayed else {})
 
 
 async def read_json(request: Request, *, any_type: bool = False) -> Any:

@@ -35,6 +35,7 @@ from app.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from app.services.versions import VersionConflict
 from app.tenancy.resolve import WrongTenant
 
 PROBLEM_TYPE = "application/problem+json"
@@ -47,6 +48,7 @@ _STATUS: dict[type[GatewayError], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     Conflict: 409,
+    VersionConflict: 412,
     KeyReused: 422,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
@@ -83,7 +85,7 @@ def facade_error(request: Request, problem: GatewayError) -> Response:
     code = refusal.upstream_code if refusal else None
     sentences = refusal.messages if refusal else _sentences(problem)
     body = aep_errors.service_body(status, sentences, code=code, request_id=request.state.request_id)
-    return _json(body, status, _headers(problem))
+    return _json(body | _conflict(problem), status, _headers(problem))
 
 
 def _refusal_behind(problem: GatewayError) -> UpstreamRefused | None:
@@ -107,7 +109,24 @@ def problem_error(request: Request, problem: GatewayError) -> Response:
         body["hint"] = problem.hint
     if isinstance(problem, PQLError):
         body["diagnostics"] = list(problem.diagnostics)
-    return _json(body, status, _headers(problem), media_type=PROBLEM_TYPE)
+    return _json(body | _conflict(problem), status, _headers(problem), media_type=PROBLEM_TYPE)
+
+
+def _conflict(problem: GatewayError) -> dict[str, Any]:
+    """Return what a lost update shows besides its words: both versions, and how they differ."""
+    if not isinstance(problem, VersionConflict):
+        return {}
+    found = problem.difference
+    return {
+        "conflict": {
+            "expectedVersion": found.expected_version,
+            "expected": found.expected,
+            "currentVersion": found.current_version,
+            "current": found.current,
+            "currentETag": found.current_etag,
+            "changes": list(found.changes),
+        }
+    }
 
 
 def _sentences(problem: GatewayError) -> list[str]:
@@ -120,6 +139,8 @@ def _sentences(problem: GatewayError) -> list[str]:
 
 
 def _headers(problem: GatewayError) -> Mapping[str, str]:
+    if isinstance(problem, VersionConflict):
+        return {"etag": problem.difference.current_etag}
     retry_after_s = getattr(problem, "retry_after_s", None)
     return {aep_headers.RETRY_AFTER: str(max(1, round(retry_after_s)))} if retry_after_s else {}
 

@@ -10,7 +10,16 @@ from app.aep import headers as aep_headers
 from app.aep import models, paging, paths
 from app.context import RequestContext
 from app.errors import InvalidRequest, UpstreamRefused
-from app.rest.plumbing import Routes, headers_of, json_answer, query_of, read_json, read_object, relay_answer
+from app.rest.plumbing import (
+    Routes,
+    document_answer,
+    headers_of,
+    json_answer,
+    query_of,
+    read_json,
+    read_object,
+    relay_answer,
+)
 from app.services.segment_definitions import DefinitionOrderField, SegmentDefinitionService
 
 SORTABLE = frozenset(field.value for field in DefinitionOrderField)
@@ -35,16 +44,16 @@ def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionServic
     async def create(request: Request, ctx: RequestContext) -> Response:
         written = await definitions.create(ctx, await read_object(request))
         location = paths.resource(paths.SEGMENT_DEFINITIONS, written.value.aep_id)
-        return json_answer(written.body, headers={aep_headers.LOCATION: location, **headers_of(written)})
+        return json_answer(written.body, headers={aep_headers.LOCATION: location, **headers_of(written, tagged=True)})
 
     async def get(request: Request, ctx: RequestContext) -> Response:
         row = await definitions.get(ctx, aep_id=request.path_params["id"])
-        return json_answer(row.document)
+        return document_answer(request, row.document)
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         written = await definitions.update(ctx, request.path_params["id"], await read_object(request))
         location = paths.resource(paths.SEGMENT_DEFINITIONS, written.value.aep_id)
-        return json_answer(written.body, headers={aep_headers.LOCATION: location, **headers_of(written)})
+        return json_answer(written.body, headers={aep_headers.LOCATION: location, **headers_of(written, tagged=True)})
 
     async def delete(request: Request, ctx: RequestContext) -> Response:
         written = await definitions.delete(ctx, request.path_params["id"])

@@ -31,6 +31,7 @@ from app.services.permissions import require
 from app.services.relay import named
 from app.services.rules import RuleService
 from app.services.segment_definitions import author_of
+from app.services.versions import Seen, Versioned
 from app.store.database import Database, WriteUnit
 from app.store.paging import Position
 from app.store.revisions import Origin
@@ -218,6 +219,7 @@ class AudienceService:
             call=upstream.delete_audience(aep_id),
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
+            versioned=self._versioned(ctx, aep_id),
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -248,9 +250,21 @@ class AudienceService:
             check=check,
             store=self._keep(ctx),
             on_refusal=self._forget_when_gone(ctx, aep_id),
+            versioned=self._versioned(ctx, aep_id),
             detail={"sent": call.body},
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
+
+    def _versioned(self, ctx: RequestContext, aep_id: str) -> Versioned:
+        async def read() -> Seen:
+            async with self._database.read(ctx.tenant.id) as unit:
+                known = await unit.audiences.by_aep_id(ctx.sandbox.id, aep_id)
+            document = await or_not_found(
+                upstream.get_audience(self._client, target_of(ctx), aep_id), _not_found(aep_id)
+            )
+            return Seen(known.document if known else None, None, document, None)
+
+        return Versioned(aep_id, read)
 
     def _keep(
         self, ctx: RequestContext, *, created: bool = False

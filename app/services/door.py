@@ -1,10 +1,11 @@
 """The one write door. Every change at AEP, from every entry point, walks these steps in this order:
 
-    permission -> replay of an idempotency key -> rule check -> intent (committed) -> AEP
+    permission -> replay of an idempotency key -> rule check -> lease and version check -> intent (committed) -> AEP
         -> outcome, row and revision (one transaction) -> answer
 
 A denial is recorded and nothing is sent. A key is claimed with the intent, and settled or given back with the outcome
-(`app.services.idempotency`). From the moment the intent is committed, exactly one of these follows it in
+(`app.services.idempotency`). An object that has versions is changed by one writer at a time
+(`app.services.versions`). From the moment the intent is committed, exactly one of these follows it in
 the audit: ``succeeded``, ``failed``, or ``unknown`` when AEP did not answer and may have acted all the same. The walk
 is not cut short when the caller hangs up.
 """
@@ -12,6 +13,7 @@ is not cut short when the caller hangs up.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,7 +25,7 @@ import structlog
 from app.audit.actions import Action, Phase
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.context import RequestContext
-from app.errors import Forbidden, PublicError, UpstreamRefused, UpstreamUnavailable
+from app.errors import Forbidden, ObjectBusy, PublicError, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import target_of
 from app.services.idempotency import (
     REPLY_MEMORY,
@@ -36,6 +38,7 @@ from app.services.idempotency import (
     to_answer,
 )
 from app.services.permissions import require
+from app.services.versions import Versioned, is_conditional, require_version
 from app.settings import WriteSettings
 from app.store.database import Database, WriteUnit
 from app.store.rows import AuditEventRow
@@ -76,6 +79,7 @@ class Change(Generic[Value]):
     ``call`` is what is sent. ``store`` keeps the result in the transaction that also records the outcome;
     ``on_refusal`` may correct the cache in the transaction that records the failure. ``check`` looks at the rule
     before anything is recorded or sent. ``detail`` goes into the intent. ``memory`` keeps the value for a replay.
+    ``versioned`` tells of the object, when it is one that has versions.
     """
 
     operation: str
@@ -87,6 +91,7 @@ class Change(Generic[Value]):
     on_refusal: Callable[[WriteUnit, UpstreamRefused], Awaitable[None]] | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     memory: Memory[Value] = REPLY_MEMORY
+    versioned: Versioned | None = None
 
 
 class AnswerLost(UpstreamUnavailable):
@@ -122,14 +127,16 @@ class WriteDoor:
         self._recorder = recorder
         self._metrics = metrics
         self._key_lifetime = timedelta(seconds=settings.idempotency_lifetime_s)
+        self._lease_s = settings.write_lease_s
+        self._wait_s = settings.write_wait_s
         self._listener = listener
         self._running: set[asyncio.Task[Any]] = set()
 
     async def carry_out(self, ctx: RequestContext, change: Change[Value]) -> Written[Value]:
         """Carry a change out.
 
-        Raises `Forbidden`, `KeyReused`, `RequestInFlight`, what ``change.check`` raises, `UpstreamRefused`,
-        `UpstreamUnavailable` or `AnswerLost`.
+        Raises `Forbidden`, `KeyReused`, `RequestInFlight`, what ``change.check`` raises, `ObjectBusy`,
+        `VersionConflict`, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`.
         """
         operation = Operation.of(ctx, change.action, change.resource)
         await self._authorise(ctx, change, operation)
@@ -139,7 +146,7 @@ class WriteDoor:
         if change.check is not None:
             await change.check()
         # A task of its own, so that a caller who hangs up cannot leave an intent without an outcome.
-        task = asyncio.create_task(self._beyond_intent(ctx, change, operation, claim))
+        task = asyncio.create_task(self._alone(ctx, change, operation, claim))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -168,6 +175,36 @@ class WriteDoor:
             return None
         kept, reply = from_answer(row.answer)
         return Written(change.memory.recall(kept, reply), event, reply.body, replayed=True)
+
+    async def _alone(
+        self, ctx: RequestContext, change: Change[Value], operation: Operation, claim: Claim | None
+    ) -> Written[Value]:
+        """Carry a change out while nobody else changes the same object."""
+        if change.versioned is None:
+            return await self._beyond_intent(ctx, change, operation, claim)
+        await self._lease(ctx, change.versioned, operation)
+        try:
+            if is_conditional(ctx):
+                await require_version(ctx, await change.versioned.read())
+            return await self._beyond_intent(ctx, change, operation, claim)
+        finally:
+            async with self._database.write(ctx.tenant.id) as unit:
+                await unit.object_leases.release(operation.id)
+
+    async def _lease(self, ctx: RequestContext, versioned: Versioned, operation: Operation) -> None:
+        """Take the lease of an object, or raise `ObjectBusy` when another change does not end soon."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._wait_s
+        while True:
+            async with self._database.write(ctx.tenant.id) as unit:
+                leases, lease_s = unit.object_leases, self._lease_s
+                if await leases.take(ctx.sandbox.id, versioned.object_id, operation.id, lease_s=lease_s):
+                    return
+            if loop.time() >= deadline:
+                raise ObjectBusy(
+                    "Another change of this object is under way.", hint="Try again shortly.", retry_after_s=1.0
+                )
+            await asyncio.sleep(random.uniform(0.02, 0.08))  # noqa: S311 - so that two who wait do not ask in step
 
     async def _beyond_intent(
         self, ctx: RequestContext, change: Change[Value], operation: Operation, claim: Claim | None
@@ -208,6 +245,10 @@ class WriteDoor:
                 keys, lifetime = unit.idempotency_keys, self._key_lifetime
                 if not await keys.claim(claim.scope, claim.request_hash, operation.id, lifetime=lifetime):
                     return False
+            if change.versioned is not None:
+                object_id, lease_s = change.versioned.object_id, self._lease_s
+                if not await unit.object_leases.take(ctx.sandbox.id, object_id, operation.id, lease_s=lease_s):
+                    raise ObjectBusy("The change took too long to begin.", hint="Try again.", retry_after_s=1.0)
             await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
         return True
 

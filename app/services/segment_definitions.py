@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,6 +22,7 @@ from app.services.idempotency import Memory, from_answer
 from app.services.paging import Page, PageArgs, to_page, to_window
 from app.services.permissions import require
 from app.services.rules import RuleService
+from app.services.versions import Document, Seen, Versioned
 from app.store.database import Database, WriteUnit
 from app.store.idempotency_keys import KeyScope
 from app.store.paging import Position
@@ -33,6 +34,7 @@ from app.upstream import segment_definitions as upstream
 from app.upstream.client import AEPClient, Reply
 
 RESOURCE = "segment_definition"
+_VERSIONS_LOOKED_AT = 100
 _MEMORY = Memory(snapshot, lambda kept, _reply: from_snapshot(SegmentDefinitionRow, kept))
 
 
@@ -184,6 +186,10 @@ class SegmentDefinitionService:
             )
         except UpstreamUnavailable:
             return None
+        return await self._store_read(ctx, document)
+
+    async def _store_read(self, ctx: RequestContext, document: dict[str, Any]) -> SegmentDefinitionRow:
+        """Keep a definition that AEP has just sent; what is new in it was done behind the gateway's back."""
         async with self._database.write(ctx.tenant.id) as unit:
             state = await unit.sync_states.get(ctx.sandbox.id, Cached.SEGMENT_DEFINITIONS)
             # Before the first sync everything is new to us, and nobody's doing behind our back.
@@ -289,6 +295,7 @@ class SegmentDefinitionService:
             on_refusal=self._forget_when_gone(ctx, aep_id),
             detail={"sent": patch},
             memory=_MEMORY,
+            versioned=self._versioned(ctx, aep_id),
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -324,6 +331,7 @@ class SegmentDefinitionService:
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
             memory=_MEMORY,
+            versioned=self._versioned(ctx, aep_id),
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -345,6 +353,28 @@ class SegmentDefinitionService:
         row = await unit.segment_definitions.put(ctx.sandbox.id, body, now=now, origin=origin, created=created)
         await _carry_over(unit, ctx, body, now)
         return Stored(row, Resource(RESOURCE, row.aep_id, row.name))
+
+    def _versioned(self, ctx: RequestContext, aep_id: str) -> Versioned:
+        async def read() -> Seen:
+            known = await self._cached(ctx, aep_id)
+            document = await or_not_found(
+                upstream.get_segment_definition(self._client, target_of(ctx), aep_id), _not_found(aep_id)
+            )
+            row = await self._store_read(ctx, document)
+            return Seen(
+                known=known.document if known else None,
+                known_version=known.version if known else None,
+                current=document,
+                current_version=row.version,
+                find=find,
+            )
+
+        async def find(wanted: Callable[[Document, int], bool]) -> tuple[Document, int] | None:
+            async with self._database.read(ctx.tenant.id) as unit:
+                rows = await unit.revisions.history(ctx.sandbox.id, aep_id, limit=_VERSIONS_LOOKED_AT)
+            return next(((row.document, row.version) for row in rows if wanted(row.document, row.version)), None)
+
+        return Versioned(aep_id, read)
 
     def _forget_when_gone(self, ctx: RequestContext, aep_id: str) -> Any:
         async def forget(unit: WriteUnit, refusal: UpstreamRefused) -> None:

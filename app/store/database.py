@@ -29,6 +29,7 @@ from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
 from app.store.idempotency_keys import IdempotencyKeyRepository
 from app.store.notifications import Notice, Notices
+from app.store.object_leases import ObjectLeaseRepository
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
@@ -78,6 +79,7 @@ class ReadUnit:
         self.audit_events = AuditEventRepository(session, tenant_id)
         self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
         self.idempotency_keys = IdempotencyKeyRepository(session, tenant_id)
+        self.object_leases = ObjectLeaseRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)

@@ -343,6 +343,19 @@ class IdempotencyKeyRow(Base):
     expires_at: Mapped[datetime]
 
 
+class ObjectLeaseRow(Base):
+    """The right of one operation to change an object at AEP; it ends by itself."""
+
+    __tablename__ = "object_leases"
+    __table_args__ = (Index("ix_object_leases_operation", "tenant_id", "operation_id"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    operation_id: Mapped[UUID]
+    leased_until: Mapped[datetime]
+
+
 class AuditCheckpointRow(Base):
     """A signed statement about the first ``size`` events of a tenant's audit chain; append-only like the chain.
 

@@ -25,7 +25,7 @@ from app.audit.recorder import AuditRecorder
 from app.cli.demo_people import seed_tenants
 from app.context.permissions import Permission
 from app.main import Gateway, build_gateway
-from app.settings import ServerSettings, Settings, SyncSettings, UpstreamSettings
+from app.settings import ServerSettings, Settings, SyncSettings, UpstreamSettings, WriteSettings
 from app.tenancy.administration import Administration
 
 PROFILES = 500
@@ -165,7 +165,12 @@ async def stack(emulator: Emulator, database_url: str, tmp_path: Path) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    emulator: Emulator, database_url: str, state_dir: Path, *, http: httpx.AsyncClient | None = None
+    emulator: Emulator,
+    database_url: str,
+    state_dir: Path,
+    *,
+    http: httpx.AsyncClient | None = None,
+    write: WriteSettings | None = None,
 ) -> AsyncIterator[Stack]:
     (state_dir / "emulator").mkdir()
     shutil.copy(emulator.state_dir / "organizations.json", state_dir / "emulator")
@@ -173,6 +178,7 @@ async def running_stack(
         server=ServerSettings(state_dir=state_dir, max_body_bytes=100_000),
         sync=SyncSettings(sync_interval_s=0.5, sync_retry_s=0.1),
         upstream=UpstreamSettings(upstream_attempts=1),
+        write=write,
     )
     gateway = await build_gateway(settings, database_url, http=http)
     tenants = await seed_tenants(gateway.database, gateway.sealer, state_dir, emulator.url)

@@ -6,11 +6,14 @@ from enum import Enum
 from typing import TypeVar
 
 import strawberry
+from strawberry.scalars import JSON
 
 from app.errors import PQLError, PublicError
 from app.services.freshness import Freshness
 from app.services.paging import Page
 from app.services.rules import RuleDiagnostic
+from app.services.versions import VersionConflict as VersionConflictError
+from app.services.versions import VersionDifference
 
 Item = TypeVar("Item")
 
@@ -105,6 +108,45 @@ def _span(found: RuleDiagnostic) -> Span:
     return Span(start=found.start, end=found.end, line=found.line, column=found.column)
 
 
+@strawberry.type(description="One difference between two versions of an object.")
+class MemberChange:
+    """A member, or a clause of the rule, that changed."""
+
+    member: str = strawberry.field(description="The member of AEP's document, such as expression.")
+    kind: str = strawberry.field(description="added, removed or changed.")
+    before: JSON | None = strawberry.field(description="What was there; of a rule, the text of one clause.")
+    after: JSON | None = strawberry.field(description="What is there now.")
+
+
+@strawberry.type(description="Both versions of an object that was changed in the meantime.")
+class VersionConflict:
+    """What the caller has seen, and what AEP has."""
+
+    expected_version: int | None = strawberry.field(description="The version that was expected.")
+    expected: JSON | None = strawberry.field(description="Its document; null when the gateway has no such version.")
+    current_version: int | None = strawberry.field(description="The version to expect next time.")
+    current: JSON = strawberry.field(description="The document that AEP has now.")
+    changes: list[MemberChange] = strawberry.field(description="What changed from the one to the other.")
+
+
+def _to_conflict(found: VersionDifference) -> VersionConflict:
+    changes = [
+        MemberChange(member=one.member, kind=one.kind, before=_json(one.before), after=_json(one.after))
+        for one in found.changes
+    ]
+    return VersionConflict(
+        expected_version=found.expected_version,
+        expected=_json(found.expected),
+        current_version=found.current_version,
+        current=JSON(found.current),
+        changes=changes,
+    )
+
+
+def _json(value: object) -> JSON | None:
+    return None if value is None else JSON(value)
+
+
 @strawberry.type(description="Why a mutation was not carried out, in words for the person who asked for it.")
 class UserError:
     """An error that the caller can mend."""
@@ -114,6 +156,9 @@ class UserError:
     message: str = strawberry.field(description="What is wrong.")
     hint: str | None = strawberry.field(description="What to do next.")
     span: Span | None = strawberry.field(description="Where in the rule, for an INVALID_PQL.")
+    conflict: VersionConflict | None = strawberry.field(
+        default=None, description="Both versions, for a VERSION_CONFLICT."
+    )
 
 
 def user_errors(problem: PublicError) -> list[UserError]:
@@ -126,8 +171,13 @@ def user_errors(problem: PublicError) -> list[UserError]:
             for one in problem.diagnostics
             if one.severity == DiagnosticSeverity.ERROR.value
         ]
-    path = ["input", *getattr(problem, "path", ())]
-    return [UserError(path=path, code=problem.code, message=problem.detail, hint=problem.hint, span=None)]
+    path, conflict = ["input", *getattr(problem, "path", ())], None
+    if isinstance(problem, VersionConflictError):
+        path, conflict = ["input", "expectedVersion"], _to_conflict(problem.difference)
+    error = UserError(
+        path=path, code=problem.code, message=problem.detail, hint=problem.hint, span=None, conflict=conflict
+    )
+    return [error]
 
 
 @strawberry.type(description="How old cached answers are.")
