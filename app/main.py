@@ -51,6 +51,7 @@ from app.services.external_audiences import ExternalAudienceService
 from app.services.merge_policies import MergePolicyService
 from app.services.profiles import ProfileService
 from app.services.relay import Relay
+from app.services.revisions import RevisionService
 from app.services.rules import RuleService
 from app.services.schedules import ScheduleService
 from app.services.schemas import SchemaService
@@ -160,8 +161,10 @@ def _services(settings: Settings, database: Database, upstream: AEPClient, door:
     stale_after = timedelta(seconds=settings.sync.stale_after_s)
     rules = RuleService(database)
     relay = Relay(upstream, door)
+    definitions = SegmentDefinitionService(database, upstream, door, rules, stale_after=stale_after)
     return Services(
-        definitions=SegmentDefinitionService(database, upstream, door, rules, stale_after=stale_after),
+        definitions=definitions,
+        revisions=RevisionService(database, definitions),
         audiences=AudienceService(database, upstream, door, rules, stale_after=stale_after),
         estimates=EstimateService(upstream, door, rules),
         segment_jobs=SegmentJobService(upstream, door),

@@ -10,6 +10,7 @@ class Action(StrEnum):
 
     SEGMENT_DEFINITION_CREATE = "sandbox:segment_definition:create"
     SEGMENT_DEFINITION_UPDATE = "sandbox:segment_definition:update"
+    SEGMENT_DEFINITION_RESTORE = "sandbox:segment_definition:restore"
     SEGMENT_DEFINITION_DELETE = "sandbox:segment_definition:delete"
     AUDIENCE_CREATE = "sandbox:audience:create"
     AUDIENCE_UPDATE = "sandbox:audience:update"

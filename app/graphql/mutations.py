@@ -88,6 +88,20 @@ class DeleteSegmentDefinitionInput:
     )
 
 
+@strawberry.input(description="Which version of a segment definition to bring back.")
+class RestoreSegmentDefinitionInput:
+    """What to restore."""
+
+    id: strawberry.ID = strawberry.field(description="Global id of the definition.")
+    version: int = strawberry.field(description="Number of the version, from its revisions.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="The version that you have seen; a newer one is not overwritten."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own name for this change; the same key and input get the same answer."
+    )
+
+
 @strawberry.input(description="A rule to estimate.")
 class EstimateSegmentInput:
     """What to estimate."""
@@ -99,7 +113,11 @@ class EstimateSegmentInput:
 
 
 _Change: TypeAlias = (
-    CreateSegmentDefinitionInput | UpdateSegmentDefinitionInput | DeleteSegmentDefinitionInput | EstimateSegmentInput
+    CreateSegmentDefinitionInput
+    | UpdateSegmentDefinitionInput
+    | DeleteSegmentDefinitionInput
+    | RestoreSegmentDefinitionInput
+    | EstimateSegmentInput
 )
 
 
@@ -149,6 +167,21 @@ class Mutation:
         async def write() -> Written[SegmentDefinitionRow]:
             aep_id = await definitions.aep_id_for(ctx, _row_id(input.id), "update_segment_definition")
             return await definitions.update(ctx, aep_id, input.to_patch())
+
+        return await _definition_payload(write())
+
+    @strawberry.mutation(
+        description="Brings an earlier version of a segment definition back, as a new one. Needs “Manage Segments”."
+    )
+    async def restore_segment_definition(
+        self, info: Info, input: RestoreSegmentDefinitionInput
+    ) -> SegmentDefinitionPayload:
+        """Restore a definition."""
+        services, ctx = info.context.services, _with_terms(info, input)
+
+        async def write() -> Written[SegmentDefinitionRow]:
+            aep_id = await services.definitions.aep_id_for(ctx, _row_id(input.id), "update_segment_definition")
+            return await services.revisions.restore(ctx, aep_id, input.version)
 
         return await _definition_payload(write())
 

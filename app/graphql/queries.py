@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from app.graphql.types.audiences import Audience, AudienceConnection, AudienceFi
 from app.graphql.types.audiences import to_audience_connection as audience_connection
 from app.graphql.types.audit_events import AuditEventConnection, AuditEventFilterInput, to_connection
 from app.graphql.types.estimates import Estimate, to_estimate
+from app.graphql.types.revisions import SegmentDefinitionRevision, to_revision
 from app.graphql.types.rules import ConvertedPql, ConvertPqlInput, RuleReport, to_rule_report
 from app.graphql.types.segment_definitions import (
     SegmentDefinition,
@@ -24,7 +26,7 @@ from app.graphql.types.segment_definitions import (
     to_definition_connection,
     to_segment_definition,
 )
-from app.graphql.types.shared import ExpressionFormat, Node, to_diagnostic
+from app.graphql.types.shared import ExpressionFormat, Node, to_diagnostic, to_instant
 from app.graphql.types.viewer import Viewer, to_viewer
 from app.services.paging import PageArgs
 from app.services.segment_definitions import DefinitionFilter, DefinitionOrder
@@ -67,6 +69,24 @@ class Query:
         except NotFound:
             return None
         return to_segment_definition(row)
+
+    @strawberry.field(
+        description="A version of a segment definition by its number or by a time at which it was in force, also of "
+        "one that was deleted; null when there is none."
+    )
+    async def segment_definition_revision(
+        self, info: Info, aep_id: str, version: int | None = None, as_of: datetime | None = None
+    ) -> SegmentDefinitionRevision | None:
+        """Find a version."""
+        revisions, request = info.context.services.revisions, info.context.request
+        try:
+            if as_of is not None and version is None:
+                return to_revision(await revisions.as_of(request, aep_id, to_instant(as_of, "asOf")))
+            if version is not None and as_of is None:
+                return to_revision(await revisions.get(request, aep_id, version))
+        except NotFound:
+            return None
+        raise InvalidRequest("Give exactly one of version and asOf.", path=("version",))
 
     @strawberry.field(description="The sandbox's segment definitions; newest change first unless ordered otherwise.")
     async def segment_definitions(
@@ -178,6 +198,8 @@ async def _node(info: Info, global_id: str) -> Node | None:
             return await _or_none(find, to_segment_definition)
         case ("Audience", row_id):
             return await _or_none(services.audiences.get(request, row_id), to_audience)
+        case ("SegmentDefinitionRevision", row_id):
+            return await _or_none(services.revisions.by_id(request, row_id), to_revision)
     return None
 
 

@@ -9,12 +9,13 @@ from app.graphql.mutations import Mutation
 from app.graphql.queries import Query
 from app.graphql.types.audiences import Audience
 from app.graphql.types.audit_events import AuditEvent
+from app.graphql.types.revisions import SegmentDefinitionRevision
 from app.graphql.types.segment_definitions import SegmentDefinition
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[SegmentDefinition, Audience, AuditEvent],
+    types=[SegmentDefinition, SegmentDefinitionRevision, Audience, AuditEvent],
     config=StrawberryConfig(auto_camel_case=True),
 )
 

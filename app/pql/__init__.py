@@ -17,6 +17,7 @@
     canonical            one form and one hash for all spellings of a rule
     explain              a rule in plain English
     difference           what changed between two rules
+    blame                which version brought each clause
     remarks              what is doubtful about a rule that is in order
     rewriting            a rule moved to another organization's namespace
     eligibility          whether a rule may be evaluated as events stream in, or on the edge
@@ -25,6 +26,7 @@ Nothing here does I/O or reads a clock: the instant of evaluation is always an a
 """
 
 from app.pql.ast import Query
+from app.pql.blame import BlamedClause, blame
 from app.pql.canonical import Canonical, canonical
 from app.pql.checker import Checked, check
 from app.pql.difference import Change, Clause, Difference, difference
@@ -44,6 +46,7 @@ from app.pql.sql import CompiledQuery, to_sql
 __all__ = [
     "JSON",
     "TEXT",
+    "BlamedClause",
     "Canonical",
     "Change",
     "Checked",
@@ -55,6 +58,7 @@ __all__ = [
     "Query",
     "Reason",
     "ReferencedSegment",
+    "blame",
     "by_segment",
     "canonical",
     "check",

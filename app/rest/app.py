@@ -14,6 +14,7 @@ from app.rest.merge_policies import add_merge_policies
 from app.rest.plumbing import Routes
 from app.rest.problems import facade_error, problem_error
 from app.rest.profiles import add_profiles
+from app.rest.revisions import add_revisions
 from app.rest.sandboxes import add_sandboxes
 from app.rest.schedules import add_schedules
 from app.rest.schemas import add_schemas
@@ -49,4 +50,5 @@ def v1_routes(services: Services) -> list[Route]:
     routes = Routes(problem_error)
     add_viewer(routes, services.viewer)
     add_audit_events(routes, services.audit)
+    add_revisions(routes, services.definitions, services.revisions)
     return routes.routes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -118,3 +119,25 @@ async def read_object(request: Request, *, any_type: bool = False) -> dict[str, 
 def query_of(request: Request) -> tuple[tuple[str, str], ...]:
     """Return the query string's parameters in order, for calls that are passed through."""
     return tuple(request.query_params.multi_items())
+
+
+def read_instant(text: str | None, name: str) -> datetime | None:
+    """Return the instant that the parameter ``name`` gives. Raises `InvalidRequest` for one without an offset."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidRequest(f"{name} must be an instant with an offset, such as 2026-01-31T08:00:00Z.", path=(name,))
+    return moment
+
+
+def read_number(text: str | None, name: str) -> int | None:
+    """Return the whole number that the parameter ``name`` gives. Raises `InvalidRequest`."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise InvalidRequest(f"{name} must be a whole number.", path=(name,))
+    return int(text)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.context import RequestContext
-from app.errors import InvalidRequest
-from app.rest.plumbing import Routes, json_answer
+from app.rest.plumbing import Routes, json_answer, read_instant, read_number
 from app.services.audit import AuditService
 from app.services.paging import Page, PageArgs
 from app.services.viewer import ViewerService
@@ -53,14 +51,14 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
             phase=query.get("phase"),
             resource_id=query.get("resourceId"),
             request_id=query.get("requestId"),
-            since=_instant(query.get("since"), "since"),
-            until=_instant(query.get("until"), "until"),
+            since=read_instant(query.get("since"), "since"),
+            until=read_instant(query.get("until"), "until"),
         )
-        page = PageArgs(first=_number(query.get("first"), "first"), after=query.get("after"))
+        page = PageArgs(first=read_number(query.get("first"), "first"), after=query.get("after"))
         return json_answer(_page(await audit.page(ctx, filter=wanted, page=page)))
 
     async def prove(request: Request, ctx: RequestContext) -> Response:
-        older = _number(request.query_params.get("consistentFrom"), "consistentFrom")
+        older = read_number(request.query_params.get("consistentFrom"), "consistentFrom")
         found = await audit.proof(ctx, str(request.path_params["id"]), consistent_from=older)
         size = found.checkpoint.size
         body: dict[str, Any] = {
@@ -104,23 +102,3 @@ def _event(row: AuditEventRow) -> dict[str, Any]:
         "detail": row.detail,
         "hash": row.hash,
     }
-
-
-def _instant(text: str | None, name: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidRequest(f"{name} must be an instant with an offset, such as 2026-01-31T08:00:00Z.", path=(name,))
-    return moment
-
-
-def _number(text: str | None, name: str) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise InvalidRequest(f"{name} must be a whole number.", path=(name,))
-    return int(text)

@@ -16,6 +16,7 @@ from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
 from app.services.merge_policies import MergePolicyService
 from app.services.profiles import ProfileService
+from app.services.revisions import RevisionService
 from app.services.rules import RuleService
 from app.services.schedules import ScheduleService
 from app.services.schemas import SchemaService
@@ -30,6 +31,7 @@ class Services:
     """All services of one process, wired in `app.main`."""
 
     definitions: SegmentDefinitionService
+    revisions: RevisionService
     audiences: AudienceService
     estimates: EstimateService
     segment_jobs: SegmentJobService

@@ -23,6 +23,7 @@ from app.audit.recorder import Resource
 from app.context import RequestContext
 from app.errors import InvalidRequest, NotFound, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import or_not_found, target_of
+from app.services.attribution import author_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.freshness import Freshness, freshness_of
@@ -30,7 +31,6 @@ from app.services.paging import Page, PageArgs, to_page, to_window
 from app.services.permissions import require
 from app.services.relay import named
 from app.services.rules import RuleService
-from app.services.segment_definitions import author_of
 from app.services.versions import Seen, Versioned
 from app.store.database import Database, WriteUnit
 from app.store.paging import Position

@@ -15,6 +15,7 @@ from app.audit.recorder import Resource
 from app.context import RequestContext
 from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import or_not_found, target_of
+from app.services.attribution import author_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.freshness import Freshness, freshness_of
@@ -64,22 +65,6 @@ class DefinitionFilter:
     """Which definitions to list. ``name_contains`` looks for a part of the name in any letter case."""
 
     name_contains: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attribution:
-    """Who made or last changed an object.
-
-    ``source`` is ``gateway`` when one of our actors did it; then ``kind``, ``id`` and ``name`` tell who. It is
-    ``upstream`` for a change that was first seen at AEP, which knows technical accounts only.
-    """
-
-    source: str
-    kind: str | None
-    id: str | None
-    name: str | None
-    technical_account: str | None
-    at: datetime
 
 
 class NameTaken(UpstreamRefused):
@@ -267,10 +252,13 @@ class SegmentDefinitionService:
                 hint="Choose another name, or update the definition that has it.",
             ) from refusal
 
-    async def update(self, ctx: RequestContext, aep_id: str, patch: dict[str, Any]) -> Written[SegmentDefinitionRow]:
+    async def update(
+        self, ctx: RequestContext, aep_id: str, patch: dict[str, Any], *, restored_from: int | None = None
+    ) -> Written[SegmentDefinitionRow]:
         """Change a definition; members present in ``patch`` replace the stored ones, members absent stay.
 
-        Raises what `create` raises, and `NotFound`.
+        ``restored_from`` is the number of the version that the patch brings back, if it does. Raises what `create`
+        raises, and `NotFound`.
         """
         current = await self._cached(ctx, aep_id)
         patch = with_text_expression(patch)
@@ -283,17 +271,17 @@ class SegmentDefinitionService:
                 raise _not_found(aep_id)
 
         async def store(unit: WriteUnit, reply: Reply) -> Stored[SegmentDefinitionRow]:
-            return await self._keep(unit, ctx, reply.body)
+            return await self._keep(unit, ctx, reply.body, restored_from=restored_from)
 
         change = Change(
             operation="update_segment_definition",
-            action=Action.SEGMENT_DEFINITION_UPDATE,
+            action=Action.SEGMENT_DEFINITION_UPDATE if restored_from is None else Action.SEGMENT_DEFINITION_RESTORE,
             resource=Resource(RESOURCE, aep_id, current.name if current else None),
             call=upstream.update_segment_definition(aep_id, patch),
             check=check,
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
-            detail={"sent": patch},
+            detail={"sent": patch} | ({} if restored_from is None else {"restoredFrom": restored_from}),
             memory=_MEMORY,
             versioned=self._versioned(ctx, aep_id),
         )
@@ -396,30 +384,6 @@ async def _carry_over(unit: WriteUnit, ctx: RequestContext, definition: dict[str
     audience = await unit.audiences.by_aep_id(ctx.sandbox.id, definition["id"])
     if audience is not None:
         await unit.audiences.put(ctx.sandbox.id, {**audience.document, **definition}, now=now)
-
-
-def author_of(ctx: RequestContext) -> dict[str, Any]:
-    """Return the request's actor as the document that rows and revisions keep."""
-    return {"kind": ctx.actor.kind.value, "id": str(ctx.actor.id), "name": ctx.actor.name}
-
-
-def created_by(row: SegmentDefinitionRow) -> Attribution:
-    """Tell who made a definition."""
-    return _attribution(row.created_by, row.document.get("createdBy"), row.created_at)
-
-
-def updated_by(row: SegmentDefinitionRow) -> Attribution:
-    """Tell who last changed a definition; that is who made it while there was no change."""
-    author = row.created_by if row.version == 1 else row.updated_by
-    account = row.document.get("lastModifiedBy") or row.document.get("createdBy")
-    return _attribution(author, account, row.updated_at)
-
-
-def _attribution(author: dict[str, Any] | None, account: Any, at: datetime) -> Attribution:
-    technical_account = account if isinstance(account, str) else None
-    if author is None:
-        return Attribution("upstream", None, None, None, technical_account, at)
-    return Attribution("gateway", author["kind"], author["id"], author["name"], technical_account, at)
 
 
 def _position(row: SegmentDefinitionRow, field: DefinitionOrderField) -> Position:

@@ -113,6 +113,11 @@ class RevisionRepository:
         """Return one version."""
         return (await self._session.scalars(self._of(sandbox_id, aep_id).where(Row.version == version))).one_or_none()
 
+    async def by_id(self, sandbox_id: UUID, row_id: UUID) -> Row | None:
+        """Return one version by the gateway's id."""
+        statement = select(Row).where(Row.tenant_id == self._tenant_id, Row.sandbox_id == sandbox_id, Row.id == row_id)
+        return (await self._session.scalars(statement)).one_or_none()
+
     async def several(self, sandbox_id: UUID, versions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row]:
         """Return those of the versions (AEP's id, number) that exist."""
         if not versions:

@@ -196,7 +196,7 @@ class SegmentDefinitionRepository:
                 document["id"],
                 inserted[document["id"]],
                 document,
-                _began(document, now, before.get(document["id"])),
+                _began(document, now, before.get(document["id"]), origin),
             )
             for document in documents
             if document["id"] in inserted
@@ -222,7 +222,7 @@ class SegmentDefinitionRepository:
             row.updated_by = origin.author
             for name, value in _columns(wanted[row.aep_id], now).items():
                 setattr(row, name, value)
-            began = _began(row.document, now, before.get(row.aep_id))
+            began = _began(row.document, now, before.get(row.aep_id), origin)
             revisions.append(NewRevision(row.aep_id, row.version, row.document, began, edited=bool(edited)))
             self._tell(sandbox_id, row.aep_id, row.version, Verb.UPDATED)
         await self._session.flush()
@@ -284,11 +284,16 @@ def _next_version(last: SegmentDefinitionRevisionRow | None) -> int:
     return 1 if last is None else last.version + 1
 
 
-def _began(document: dict[str, Any], now: datetime, last: SegmentDefinitionRevisionRow | None) -> datetime:
-    """Return since when a version is in force: AEP's time of the change, unless it lies before the last version's.
+def _began(
+    document: dict[str, Any], now: datetime, last: SegmentDefinitionRevisionRow | None, origin: Origin
+) -> datetime:
+    """Return since when a version is in force: for one seen upstream AEP's time of the change, in whole seconds.
 
-    AEP's clock may differ from ours, but nothing that we have seen can be of a later time.
+    AEP's clock may differ from ours, but nothing that we have seen can be of a later time, nor of one before the
+    last version's.
     """
+    if origin.author is not None:
+        return now if last is None else max(now, last.at)
     changed = min(from_epoch_ms(document.get("updateTime") or document.get("creationTime"), now), now)
     return changed if last is None else max(changed, last.at)
 

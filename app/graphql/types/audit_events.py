@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import InvalidRequest
 from app.graphql.context import Info
 from app.graphql.ids import to_global_id
-from app.graphql.types.shared import Node, PageInfo, page_info
+from app.graphql.types.shared import Node, PageInfo, page_info, to_instant
 from app.services.paging import Page, PageArgs
 from app.store.audit_events import AuditEventFilter
 from app.store.rows import AuditEventRow
@@ -147,19 +146,6 @@ class AuditEventFilterInput:
             phase=self.phase.value if self.phase else None,
             resource_id=self.resource_id,
             request_id=self.request_id,
-            since=_instant(self.since, "since"),
-            until=_instant(self.until, "until"),
+            since=to_instant(self.since, "filter", "since") if self.since else None,
+            until=to_instant(self.until, "filter", "until") if self.until else None,
         )
-
-
-def _instant(moment: datetime | None, name: str) -> datetime | None:
-    """Return a moment that is one everywhere. Raises `InvalidRequest` without an offset or outside of years 1-9999."""
-    if moment is None:
-        return None
-    hint = "Write an instant such as 2026-01-31T08:00:00Z."
-    if moment.tzinfo is None:
-        raise InvalidRequest(f"{name} has no offset from UTC.", hint=hint, path=("filter", name))
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidRequest(f"{name} is out of range.", hint=hint, path=("filter", name)) from None

@@ -9,101 +9,26 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
+from app.errors import NotFound
 from app.graphql.context import Info
 from app.graphql.ids import to_global_id
+from app.graphql.types.attributions import Attribution, to_attribution
 from app.graphql.types.audit_events import AuditEventConnection, to_connection
-from app.graphql.types.rules import Eligibility, to_eligibility
-from app.graphql.types.shared import CacheState, Node, OrderDirection, PageInfo, page_info, to_cache_state
+from app.graphql.types.expressions import Expression, to_expression
+from app.graphql.types.revisions import (
+    BlamedClause,
+    SegmentDefinitionRevision,
+    SegmentDefinitionRevisionConnection,
+    to_blamed_clause,
+    to_revision,
+    to_revision_connection,
+)
+from app.graphql.types.shared import CacheState, Node, OrderDirection, PageInfo, page_info, to_cache_state, to_instant
+from app.services.attribution import created_by, updated_by
 from app.services.paging import Page, PageArgs
-from app.services.rules import RuleReport
-from app.services.segment_definitions import (
-    Attribution as AttributionValue,
-)
-from app.services.segment_definitions import (
-    DefinitionFilter,
-    DefinitionOrder,
-    DefinitionOrderField,
-    created_by,
-    updated_by,
-)
+from app.services.segment_definitions import DefinitionFilter, DefinitionOrder, DefinitionOrderField
 from app.store.audit_events import AuditEventFilter
 from app.store.rows import SegmentDefinitionRow
-
-
-@strawberry.enum(description="Who knows the author of a change.")
-class AttributionSource(Enum):
-    """The gateway knows people; AEP knows technical accounts only."""
-
-    GATEWAY = "gateway"
-    UPSTREAM = "upstream"
-
-
-@strawberry.type(description="Who made or changed an object, and when.")
-class Attribution:
-    """An author."""
-
-    source: AttributionSource = strawberry.field(description="Who knows the author.")
-    person: str | None = strawberry.field(description="E-mail address, when a person did it through the gateway.")
-    integration: str | None = strawberry.field(description="Name, when an integration did it through the gateway.")
-    technical_account: str | None = strawberry.field(description="The account that AEP saw.")
-    at: datetime = strawberry.field(description="When, by AEP's clock.")
-
-
-def _attribution(found: AttributionValue) -> Attribution:
-    return Attribution(
-        source=AttributionSource(found.source),
-        person=found.name if found.kind == "person" else None,
-        integration=found.name if found.kind == "integration" else None,
-        technical_account=found.technical_account,
-        at=found.at,
-    )
-
-
-@strawberry.type(description="The rule of a segment definition.")
-class Expression:
-    """A rule, as stored and as understood."""
-
-    format: str = strawberry.field(description="pql/text or pql/json.")
-    text: str = strawberry.field(description="The rule as AEP stores it.")
-
-    async def _report(self, info: Info) -> RuleReport:
-        return await info.context.services.rules.check(info.context.request, self.text, self.format)
-
-    @strawberry.field(description="The rule as the formatter writes it; null when it cannot be read.")
-    async def canonical(self, info: Info) -> str | None:
-        """Format the rule."""
-        return (await self._report(info)).canonical
-
-    @strawberry.field(description="Equal for rules that mean the same but are spelled differently.")
-    async def hash(self, info: Info) -> str | None:
-        """Hash the canonical form."""
-        return (await self._report(info)).hash
-
-    @strawberry.field(description="The rule as a pql/json tree; null when it cannot be read.")
-    async def json(self, info: Info) -> str | None:
-        """Write the rule as JSON."""
-        return (await self._report(info)).json
-
-    @strawberry.field(description="The rule in plain English, one clause on a line; null when it cannot be read.")
-    async def explanation(self, info: Info) -> str | None:
-        """Explain the rule."""
-        return (await self._report(info)).explanation
-
-    @strawberry.field(description="The fields that the rule reads, as paths.")
-    async def fields(self, info: Info) -> list[str]:
-        """Name the fields."""
-        return list((await self._report(info)).fields)
-
-    @strawberry.field(description="The ids of the segments that the rule refers to.")
-    async def segments(self, info: Info) -> list[str]:
-        """Name the segments."""
-        return list((await self._report(info)).segments)
-
-    @strawberry.field(description="How the rule may be evaluated; null when it cannot be read.")
-    async def eligibility(self, info: Info) -> Eligibility | None:
-        """Tell the methods."""
-        found = (await self._report(info)).eligibility
-        return None if found is None else to_eligibility(found)
 
 
 @strawberry.type(description="A rule that says which profiles belong to an audience.")
@@ -133,24 +58,53 @@ class SegmentDefinition(Node):
         page = await ctx.services.audit.page(ctx.request, filter=wanted, page=PageArgs(first=first, after=after))
         return to_connection(page, wanted)
 
+    @strawberry.field(description="Every version of this definition, newest first.")
+    async def revisions(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> SegmentDefinitionRevisionConnection:
+        """List the versions."""
+        ctx = info.context
+        page = await ctx.services.revisions.page(ctx.request, self.aep_id, PageArgs(first, after, last, before))
+        return to_revision_connection(page, self.aep_id)
+
+    @strawberry.field(description="The definition as it was at a time; null when nothing is known of it then.")
+    async def as_of(self, info: Info, at: datetime) -> SegmentDefinitionRevision | None:
+        """Look back."""
+        ctx = info.context
+        try:
+            return to_revision(await ctx.services.revisions.as_of(ctx.request, self.aep_id, to_instant(at, "at")))
+        except NotFound:
+            return None
+
+    @strawberry.field(description="The clauses of the rule, each with the version that brought it, and its author.")
+    async def blame(self, info: Info) -> list[BlamedClause]:
+        """Tell who brought what."""
+        ctx = info.context
+        found = await ctx.services.revisions.blame(ctx.request, self.aep_id)
+        return [to_blamed_clause(self.expression.text, one) for one in found]
+
 
 def to_segment_definition(row: SegmentDefinitionRow) -> SegmentDefinition:
     """Return a row as the schema's type."""
     document: dict[str, Any] = row.document
-    expression = document.get("expression") or {}
     return SegmentDefinition(
         id=strawberry.ID(to_global_id("SegmentDefinition", row.id)),
         aep_id=row.aep_id,
         name=row.name,
         description=row.description,
-        expression=Expression(format=str(expression.get("format", "pql/text")), text=str(expression.get("value", ""))),
+        expression=to_expression(document),
         evaluation=JSON(document.get("evaluationInfo") or {}),
         merge_policy_id=document.get("mergePolicyId"),
         ttl_in_days=document.get("ttlInDays"),
         created_at=row.created_at,
         updated_at=row.updated_at,
-        created_by=_attribution(created_by(row)),
-        updated_by=_attribution(updated_by(row)),
+        created_by=to_attribution(created_by(row)),
+        updated_by=to_attribution(updated_by(row)),
         version=row.version,
         synced_at=row.synced_at,
         document=JSON(document),

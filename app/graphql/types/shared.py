@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TypeVar
 
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import PQLError, PublicError
+from app.errors import InvalidRequest, PQLError, PublicError
 from app.services.freshness import Freshness
 from app.services.paging import Page
 from app.services.rules import RuleDiagnostic
+from app.services.versions import MemberChange as MemberChangeValue
 from app.services.versions import VersionConflict as VersionConflictError
 from app.services.versions import VersionDifference
 
@@ -129,17 +131,18 @@ class VersionConflict:
     changes: list[MemberChange] = strawberry.field(description="What changed from the one to the other.")
 
 
+def to_member_change(found: MemberChangeValue) -> MemberChange:
+    """Return a difference as the schema's type."""
+    return MemberChange(member=found.member, kind=found.kind, before=_json(found.before), after=_json(found.after))
+
+
 def _to_conflict(found: VersionDifference) -> VersionConflict:
-    changes = [
-        MemberChange(member=one.member, kind=one.kind, before=_json(one.before), after=_json(one.after))
-        for one in found.changes
-    ]
     return VersionConflict(
         expected_version=found.expected_version,
         expected=_json(found.expected),
         current_version=found.current_version,
         current=JSON(found.current),
-        changes=changes,
+        changes=[to_member_change(one) for one in found.changes],
     )
 
 
@@ -193,3 +196,17 @@ def to_cache_state(found: Freshness) -> CacheState:
     """Return a freshness as the schema's type."""
     synced_at = found.synced_at.isoformat() if found.synced_at else None
     return CacheState(synced_at=synced_at, stale=found.stale, reason=found.reason)
+
+
+def to_instant(moment: datetime, *path: str) -> datetime:
+    """Return a moment that is one everywhere; ``path`` leads to the argument that it is the value of.
+
+    Raises `InvalidRequest` without an offset or outside of the years 1 to 9999.
+    """
+    hint = "Write an instant such as 2026-01-31T08:00:00Z."
+    if moment.tzinfo is None:
+        raise InvalidRequest(f"{path[-1]} has no offset from UTC.", hint=hint, path=path)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest(f"{path[-1]} is out of range.", hint=hint, path=path) from None
