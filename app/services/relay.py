@@ -12,7 +12,7 @@ from typing import Any
 from app.audit.actions import Action
 from app.audit.recorder import Resource
 from app.context import RequestContext
-from app.errors import NotFound
+from app.errors import NotFound, UpstreamUnavailable
 from app.services.aep_calls import or_not_found, target_of
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.permissions import require
@@ -49,7 +49,8 @@ class Relay:
     ) -> Written[Reply]:
         """Carry a change out through the door; the body that is sent stands in the audit.
 
-        ``id_member`` names the member of AEP's answer that holds the id of a new object. Raises what the door raises.
+        ``id_member`` names the member of AEP's answer that holds the id of a new object; an answer without it is lost.
+        Raises what the door raises.
         """
 
         async def store(_unit: WriteUnit, reply: Reply) -> Stored[Reply]:
@@ -70,14 +71,25 @@ class Relay:
 
 def _known(resource: Resource, body: Any, id_member: str | None) -> Resource:
     """Return the resource with what AEP's answer adds to what was known before the call."""
-    if id_member is None or not isinstance(body, dict):
+    if id_member is None:
         return resource
-    found, name = body.get(id_member), body.get("name")
-    return Resource(
-        resource.type,
-        resource.id if found is None else str(found),
-        name if isinstance(name, str) else resource.name,
-    )
+    name = body.get("name") if isinstance(body, dict) else None
+    return Resource(resource.type, id_in(body, id_member), name if isinstance(name, str) else resource.name)
+
+
+def id_in(body: Any, member: str = "id") -> str:
+    """Return the id in AEP's answer to a creation: text, or a whole number as text.
+
+    Raises `UpstreamUnavailable` when there is none: something may have been made, and nobody knows what it is called.
+    """
+    found = body.get(member) if isinstance(body, dict) else None
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    if not isinstance(found, str) or not found:
+        raise UpstreamUnavailable(
+            f"Adobe Experience Platform's answer has no {member} of what was made.", outcome_unknown=True
+        )
+    return found
 
 
 def named(body: Any) -> str | None:

@@ -12,6 +12,7 @@ from app.services.aep_calls import or_not_found, target_of
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.idempotency import NO_MEMORY, Memory
 from app.services.permissions import require
+from app.services.relay import id_in
 from app.store.database import WriteUnit
 from app.upstream import segment_jobs as upstream
 from app.upstream.client import AEPClient, Reply
@@ -42,11 +43,10 @@ class SegmentJobService:
         return await upstream.bulk_get_segment_jobs(self._client, target_of(ctx), body)
 
     async def create(self, ctx: RequestContext, body: Any) -> Written[dict[str, Any]]:
-        """Start a job with the body of AEP's call."""
+        """Start a job with the body of AEP's call. An answer without its id is lost: the outcome is unknown."""
 
         async def store(_unit: WriteUnit, reply: Reply) -> Stored[dict[str, Any]]:
-            job = reply.body if isinstance(reply.body, dict) else {}
-            return Stored(job, Resource(RESOURCE, job.get("id")))
+            return Stored(reply.body, Resource(RESOURCE, id_in(reply.body)))
 
         change = Change(
             operation="create_segment_job",

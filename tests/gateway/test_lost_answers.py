@@ -12,13 +12,15 @@ from tests.gateway.conftest import Emulator, running_stack
 from tests.gateway.test_upstream_faults import DEFINITIONS, phase_of
 from tests.gateway.test_writes import body, create, unique
 
+PROFILE = {"name": "_xdm.context.profile"}
+
 
 class Tampering(httpx.AsyncHTTPTransport):
-    """Real calls to the emulator; the answers to changes of definitions and previews lose their ids."""
+    """Real calls to the emulator; the answers to creations lose their ids."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answer = await super().handle_async_request(request)
-        if request.method != "POST" or request.url.path not in {DEFINITIONS, "/data/core/ups/preview"}:
+        if request.method != "POST" or not request.url.path.startswith("/data/core/"):
             return answer
         await answer.aread()
         return httpx.Response(answer.status_code, json={"surprise": True})
@@ -34,6 +36,21 @@ class Tampering(httpx.AsyncHTTPTransport):
                 "predicateExpression": 'person.gender = "female"',
                 "predicateType": "pql/text",
                 "predicateModel": "_xdm.context.profile",
+            },
+        ),
+        ("/data/core/ups/segment/jobs", {"schema": PROFILE, "segments": [{"segmentId": "*"}]}),
+        ("/data/core/ups/export/jobs", {"schema": PROFILE, "destination": {"datasetId": "lost"}}),
+        (
+            "/data/core/ups/config/schedules",
+            {"name": "lost", "type": "batch_segmentation", "properties": {"segments": ["*"]}},
+        ),
+        (
+            "/data/core/ais/external-audience",
+            {
+                "name": "lost",
+                "fields": [{"name": "email", "type": "string", "identityNs": "Email"}],
+                "sourceSpec": {"params": {"path": "lost.csv", "type": "file"}},
+                "originName": "CUSTOM_UPLOAD",
             },
         ),
     ],
