@@ -83,6 +83,11 @@ class Metrics:
             ["operation", "outcome"],
             registry=self.registry,
         )
+        self.credential_fallbacks = Counter(
+            "gateway_upstream_credential_fallbacks_total",
+            "Calls made with a tenant's credential before, because IMS refuses its current one.",
+            registry=self.registry,
+        )
         self.writes = Counter(
             "gateway_writes_total",
             "Operations that went through the write door.",

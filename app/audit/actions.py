@@ -40,6 +40,8 @@ class Action(StrEnum):
     TENANT_CREATE = "tenant:tenant:create"
     TENANT_MOVE = "tenant:tenant:move"
     CREDENTIAL_SET = "tenant:credential:set"
+    CREDENTIAL_ROTATE = "tenant:credential:rotate"
+    CREDENTIAL_RETIRE = "tenant:credential:retire"
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"
     ACCESS_KEY_ISSUE = "tenant:access_key:issue"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -95,15 +95,24 @@ class TenancyRepository:
         )
         return (await self._session.scalars(statement)).all()
 
-    async def active_credential(self) -> TenantCredentialRow | None:
-        """Return the newest Adobe I/O credential that is not retired."""
+    async def usable_credentials(self) -> Sequence[TenantCredentialRow]:
+        """Return the Adobe I/O credentials that may be used now, the newest, which is the current one, first."""
+        row = TenantCredentialRow
+        usable = row.retired_at.is_(None) | (row.retired_at > func.clock_timestamp())
+        return await self.credentials(usable)
+
+    async def credentials(self, *conditions: ColumnElement[bool]) -> Sequence[TenantCredentialRow]:
+        """Return all Adobe I/O credentials there ever were, newest first."""
         statement = (
             select(TenantCredentialRow)
-            .where(TenantCredentialRow.tenant_id == self._tenant_id, TenantCredentialRow.retired_at.is_(None))
-            .order_by(TenantCredentialRow.created_at.desc())
-            .limit(1)
+            .where(TenantCredentialRow.tenant_id == self._tenant_id, *conditions)
+            .order_by(TenantCredentialRow.created_at.desc(), TenantCredentialRow.id)
         )
-        return (await self._session.scalars(statement)).one_or_none()
+        return (await self._session.scalars(statement)).all()
+
+    async def lock(self) -> None:
+        """Let one administrator at a time change what must stay consistent; ends with the transaction."""
+        await self._session.execute(select(TenantRow.id).where(TenantRow.id == self._tenant_id).with_for_update())
 
     async def person(self, person_id: UUID) -> PersonRow | None:
         """Return a person by id."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Float, cast, extract, func, select, update
+from sqlalchemy import ColumnElement, DateTime, Float, cast, delete, extract, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -88,6 +88,12 @@ class UpstreamTokenRepository:
         """Forget a token, unless a newer one has taken its place."""
         same = self._is(credential_id, scopes) & (UpstreamTokenRow.generation == generation)
         await self._session.execute(update(UpstreamTokenRow).where(same).values(**_NO_TOKEN))
+
+    async def forget(self, credential_id: UUID) -> None:
+        """Remove all tokens of a credential that is used no more."""
+        row = UpstreamTokenRow
+        own = (row.tenant_id == self._tenant_id) & (row.credential_id == credential_id)
+        await self._session.execute(delete(row).where(own))
 
     def _is(self, credential_id: UUID, scopes: str) -> ColumnElement[bool]:
         row = UpstreamTokenRow

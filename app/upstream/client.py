@@ -12,7 +12,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Literal
+from uuid import UUID
 
 import httpx
 import structlog
@@ -23,11 +25,12 @@ from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
 from app.settings import UpstreamSettings
 from app.telemetry import Metrics
 from app.upstream.connection import Connection, ConnectionSource, Target
-from app.upstream.tokens import TokenCache
+from app.upstream.tokens import CredentialRefused, TokenCache
 
 log = structlog.get_logger(__name__)
 
 BACKOFF_CAP_S = 30.0
+REFUSAL_PAUSE_S = 60.0  # for so long a credential that IMS refused is not tried again while another one stands by
 _REPEATABLE = {429, 502, 503, 504}
 
 Safety = Literal["get", "repeatable", "once"]
@@ -83,6 +86,7 @@ class AEPClient:
         self._settings = settings
         self._metrics = metrics
         self._sleep = sleep
+        self._refused_until: dict[UUID, float] = {}
 
     async def read(self, target: Target, call: Call) -> Reply:
         """Make a call that changes nothing. Raises `NotFound`, `UpstreamRefused` or `UpstreamUnavailable`."""
@@ -105,7 +109,7 @@ class AEPClient:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, connection: Connection, target: Target, call: Call) -> Reply:
-        token = await self._tokens.token(connection)
+        connection, token = await self._account(connection)
         response = await self._send(connection, target, call, token)
         if response.status_code == 401:
             await self._tokens.discard(connection, token)
@@ -113,6 +117,25 @@ class AEPClient:
                 raise self._token_refused(call)
             response = await self._send(connection, target, call, await self._tokens.token(connection))
         return self._read_response(call, response)
+
+    async def _account(self, connection: Connection) -> tuple[Connection, str]:
+        """Return the technical account to call as, with a token: the one before, where IMS refuses the current one."""
+        fallback = connection.fallback
+        if fallback is None:
+            return connection, await self._tokens.token(connection)
+        if self._refused_until.get(connection.credential_id, 0.0) <= monotonic():
+            try:
+                return connection, await self._tokens.token(connection)
+            except CredentialRefused:
+                self._refused_until[connection.credential_id] = monotonic() + REFUSAL_PAUSE_S
+                log.warning(
+                    "upstream.credential_fallback",
+                    tenant_id=str(connection.tenant_id),
+                    client_id=connection.client_id,
+                    fallback_client_id=fallback.client_id,
+                )
+        self._metrics.credential_fallbacks.inc()
+        return fallback, await self._tokens.token(fallback)
 
     async def _send(self, connection: Connection, target: Target, call: Call, token: str) -> httpx.Response:
         headers = {
@@ -215,7 +238,7 @@ def _to_error(
     if status in {401, 403} and error.shape == "gateway":
         return UpstreamUnavailable(
             f"Adobe refused this organization's technical account ({error.code}: {error.message}).",
-            hint="An administrator checks the credential and its product profiles with 'segment-gateway tenant'.",
+            hint="An administrator checks the credential and its product profiles with 'segment-gateway tenant check'.",
         )
     return UpstreamRefused(
         error.message,

@@ -9,7 +9,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One tenant's address and technical account at Adobe; the secret stays out of its printed form."""
+    """One tenant's address and technical account at Adobe; the secret stays out of its printed form.
+
+    ``fallback`` is the same with the credential that was in use before, while that one may still be used.
+    """
 
     tenant_id: UUID
     platform_url: str
@@ -19,6 +22,7 @@ class Connection:
     client_id: str
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...]
+    fallback: Connection | None = None
 
 
 class ConnectionSource(Protocol):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
@@ -41,6 +41,10 @@ RETRY_RENEWAL_S = 5.0
 _POLL_S, _POLL_CAP_S = 0.03, 0.5
 
 _Key = tuple[UUID, tuple[str, ...]]
+
+
+class CredentialRefused(UpstreamUnavailable):
+    """IMS answered and gives this credential no token: a wrong secret, a deleted client, scopes that it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,37 +174,50 @@ class TokenCache:
 
     async def _fetch(self, connection: Connection, lease_id: UUID) -> SharedToken:
         asked_at = self._clock()
-        url, headers, body = _token_request(connection)
-        try:
-            async with asyncio.timeout(FETCH_TIMEOUT_S):
-                response = await self._http.post(url, headers=headers, content=body, timeout=FETCH_TIMEOUT_S)
-            reply = response.json()
-            if not isinstance(reply, dict):
-                raise ValueError("not an object")
-            life_s = float(reply.get("expires_in", 0))
-        except (httpx.HTTPError, TimeoutError, ValueError, TypeError) as problem:
-            log.warning("upstream.token_failed", tenant_id=str(connection.tenant_id), error=type(problem).__name__)
-            raise UpstreamUnavailable(
-                "Adobe IMS cannot be reached, so no call to Adobe Experience Platform is possible now.",
-                hint="Try again shortly; cached reads keep working.",
-                retry_after_s=0.0,
-            ) from problem
-        if not response.is_success or "access_token" not in reply:
-            error = str(reply.get("error") or f"status {response.status_code}")
-            log.warning("upstream.token_refused", tenant_id=str(connection.tenant_id), error=error)
-            raise UpstreamUnavailable(
-                f"Adobe IMS refused this organization's credential ({error}).",
-                hint="An administrator checks the client id, the secret and the scopes of the tenant's credential.",
-            )
-        log.info("upstream.token_fetched", tenant_id=str(connection.tenant_id))
+        token, life_s = await request_token(self._http, connection)
         took_s = self._clock() - asked_at
-        return SharedToken(
-            str(reply["access_token"]), lease_id, RENEW_AT * life_s - took_s, USABLE_UNTIL * life_s - took_s
-        )
+        return SharedToken(token, lease_id, RENEW_AT * life_s - took_s, USABLE_UNTIL * life_s - took_s)
 
     def _hold(self, shared: SharedToken) -> _Held:
         now = self._clock()
         return _Held(shared.token, shared.generation, now + shared.renew_in_s, now + shared.usable_for_s)
+
+
+async def request_token(http: httpx.AsyncClient, connection: Connection) -> tuple[str, float]:
+    """Ask IMS for a token and return it with its life in seconds; nobody shares it.
+
+    Raises `CredentialRefused`, or `UpstreamUnavailable` when IMS does not answer.
+    """
+    url, headers, body = _token_request(connection)
+    try:
+        async with asyncio.timeout(FETCH_TIMEOUT_S):
+            response = await http.post(url, headers=headers, content=body, timeout=FETCH_TIMEOUT_S)
+        reply = response.json()
+        if not isinstance(reply, dict):
+            raise ValueError("not an object")
+        life_s = float(reply.get("expires_in", 0))
+    except (httpx.HTTPError, TimeoutError, ValueError, TypeError) as problem:
+        log.warning("upstream.token_failed", tenant_id=str(connection.tenant_id), error=type(problem).__name__)
+        raise UpstreamUnavailable(
+            "Adobe IMS cannot be reached, so no call to Adobe Experience Platform is possible now.",
+            hint="Try again shortly; cached reads keep working.",
+            retry_after_s=0.0,
+        ) from problem
+    if not response.is_success or "access_token" not in reply:
+        raise _refusal(connection, response.status_code, reply)
+    log.info("upstream.token_fetched", tenant_id=str(connection.tenant_id))
+    return str(reply["access_token"]), life_s
+
+
+def _refusal(connection: Connection, status: int, reply: dict[str, Any]) -> UpstreamUnavailable:
+    error = str(reply.get("error") or f"status {status}")
+    log.warning("upstream.token_refused", tenant_id=str(connection.tenant_id), error=error)
+    # A fault of IMS's own, or its rate limit, says nothing about the credential.
+    kind = UpstreamUnavailable if status == 429 or status >= 500 else CredentialRefused
+    return kind(
+        f"Adobe IMS refused this organization's credential ({error}).",
+        hint="An administrator runs 'segment-gateway tenant check', which says what is wrong with it.",
+    )
 
 
 def _pause_s(attempt: int) -> float:

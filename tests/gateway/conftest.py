@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +24,7 @@ import pytest
 from app.audit.recorder import AuditRecorder
 from app.cli.demo_people import seed_tenants
 from app.context.permissions import Permission
+from app.emulator import organizations
 from app.main import Gateway, build_gateway
 from app.settings import ServerSettings, Settings, SyncSettings, UpstreamSettings, WriteSettings
 from app.tenancy.administration import Administration
@@ -72,7 +73,13 @@ class Emulator:
 
 @pytest.fixture(scope="session")
 def emulator_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("emulator")
+    """The organizations of the demo; luma has a second credential, which may do little."""
+    state_dir = tmp_path_factory.mktemp("emulator")
+    luma, *others = organizations.load_or_create(state_dir).all()
+    little = (Permission.VIEW_SEGMENTS, Permission.MANAGE_MERGE_POLICIES)
+    second = replace(organizations.new_credential(), permissions=little)
+    organizations.save(state_dir, [replace(luma, credentials=(*luma.credentials, second)), *others])
+    return state_dir
 
 
 @pytest.fixture(scope="session")

@@ -55,8 +55,7 @@ def test_a_bad_master_key_is_refused(text: str) -> None:
 async def test_a_tenants_credential_is_stored_sealed_and_never_printed(database: Database) -> None:
     luma = await make_tenant(database)
     async with database.read(luma.id) as unit:
-        row = await unit.tenancy.active_credential()
-    assert row is not None
+        [row] = await unit.tenancy.usable_credentials()
     assert b"luma-secret" not in row.sealed_secret
     connection = await CredentialVault(database, SEALER).connection(luma.id)
     assert connection.client_secret == "luma-secret"
@@ -66,11 +65,9 @@ async def test_a_tenants_credential_is_stored_sealed_and_never_printed(database:
 async def test_a_credential_copied_to_another_tenant_does_not_open(database: Database) -> None:
     luma, other = await make_tenant(database, "luma"), await make_tenant(database, "other")
     async with database.read(luma.id) as unit:
-        stolen = await unit.tenancy.active_credential()
-    assert stolen is not None
+        [stolen] = await unit.tenancy.usable_credentials()
     async with database.write(other.id) as unit:
-        row = await unit.tenancy.active_credential()
-        assert row is not None
+        [row] = await unit.tenancy.usable_credentials()
         row.sealed_secret = stolen.sealed_secret
     with pytest.raises(SealError, match=credential_owner(other.id)):
         await CredentialVault(database, SEALER).connection(other.id)
