@@ -31,6 +31,7 @@ from app.audit.recorder import AuditRecorder
 from app.auth.bearer import BearerAuthenticator
 from app.auth.clients import ClientTokens
 from app.auth.middleware import ContextMiddleware, RequestMiddleware
+from app.auth.people_tokens import PeopleTokens
 from app.auth.signing import SigningKeys
 from app.console.app import console_routes, wants_page
 from app.context import Entrance
@@ -67,10 +68,12 @@ from app.sync.pull import SandboxPuller
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
 from app.tenancy.credentials import CredentialVault
+from app.tenancy.people import People
 from app.tenancy.resolve import TenancyResolver
 from app.tenancy.sealing import Sealer, master_key_file, read_master_key
 from app.tenancy.upstream_tokens import SharedTokens
 from app.upstream.client import AEPClient
+from app.upstream.openid import OpenIDClient
 from app.upstream.tokens import TokenCache
 
 log = structlog.get_logger(__name__)
@@ -140,6 +143,7 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         await SigningKeys.load(database, sealer),
         lifetime_s=settings.security.access_token_lifetime_s,
     )
+    people = PeopleTokens(database, OpenIDClient(outbound), People(database, AuditRecorder()))
     app = Starlette(
         routes=[
             *console_routes(),
@@ -149,7 +153,9 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
             *ims_routes(clients),
             *_operations_routes(database, metrics),
         ],
-        middleware=_middleware(database, clients, metrics, settings.server.max_body_bytes),
+        middleware=_middleware(
+            database, BearerAuthenticator(database, clients, people), metrics, settings.server.max_body_bytes
+        ),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
         lifespan=_lifespan(database, outbound, tokens, door, [sync.run, checkpoints.run, notifications.run]),
     )
@@ -182,7 +188,9 @@ def _services(settings: Settings, database: Database, upstream: AEPClient, door:
     )
 
 
-def _middleware(database: Database, clients: ClientTokens, metrics: Metrics, max_body_bytes: int) -> list[Middleware]:
+def _middleware(
+    database: Database, authenticator: BearerAuthenticator, metrics: Metrics, max_body_bytes: int
+) -> list[Middleware]:
     """What a request meets before its route, outermost first."""
     return [
         Middleware(SecurityHeaders),
@@ -190,7 +198,7 @@ def _middleware(database: Database, clients: ClientTokens, metrics: Metrics, max
         Middleware(RequestMiddleware, metrics=metrics, entrance_of=entrance_of),
         Middleware(
             ContextMiddleware,
-            authenticator=BearerAuthenticator(database, clients),
+            authenticator=authenticator,
             resolver=TenancyResolver(database),
             entrance_of=entrance_of,
             render_error=error_response,

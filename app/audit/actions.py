@@ -44,6 +44,8 @@ class Action(StrEnum):
     CREDENTIAL_RETIRE = "tenant:credential:retire"
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"
+    PERSON_CLAIM = "tenant:person:claim"
+    IDENTITY_PROVIDER_TRUST = "tenant:identity_provider:trust"
     ACCESS_KEY_ISSUE = "tenant:access_key:issue"
     AUDIT_EXPORT = "tenant:audit:export"
     INTEGRATION_ISSUE = "tenant:integration:issue"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.aep import headers as aep_headers
-from app.auth.clients import ClientTokens
+from app.auth.clients import ISSUER, ClientTokens
+from app.auth.people_tokens import PeopleTokens, issuer_of
 from app.context import Actor, ActorKind
 from app.errors import Unauthenticated
 from app.store.database import Database
@@ -36,23 +37,32 @@ class BearerAuthenticator:
         self,
         database: Database,
         clients: ClientTokens,
+        people: PeopleTokens | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._clients = clients
+        self._people = people
         self._clock = clock
 
-    async def authenticate(self, authorization: str | None) -> Identity:
-        """Return who the header belongs to. Raises `MissingToken` or `Unauthenticated`."""
+    async def authenticate(self, authorization: str | None, *, organization: str | None = None) -> Identity:
+        """Return who the header belongs to. Raises `MissingToken` or `Unauthenticated`.
+
+        ``organization`` is the tenant that the request names; it decides where several trust one issuer.
+        """
         token = aep_headers.bearer_token(authorization)
         if token is None:
             raise MissingToken(
                 "The request has no bearer token.",
-                hint="Send 'Authorization: Bearer <access key>', or a token from /ims/token/v3.",
+                hint="Send 'Authorization: Bearer' with an access key, a token of your identity provider, or one from "
+                "/ims/token/v3.",
             )
         if token.startswith(PREFIX):
             return Identity(await self._person(token), None)
+        issuer = issuer_of(token)
+        if self._people is not None and issuer is not None and issuer != ISSUER:
+            return Identity(await self._people.actor(token, issuer, organization), None)
         return Identity(*await self._clients.actor(token))
 
     async def _person(self, access_key: str) -> Actor:
@@ -66,7 +76,7 @@ class BearerAuthenticator:
             person = await unit.tenancy.person(key.person_id)
         if person is None or person.disabled_at is not None:
             raise _bad_key()
-        return Actor(ActorKind.PERSON, person.id, person.email, person.tenant_id)
+        return Actor(ActorKind.PERSON, person.id, person.email, person.tenant_id, person.issuer, person.subject)
 
 
 def _bad_key() -> Unauthenticated:

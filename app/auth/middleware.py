@@ -18,7 +18,7 @@ from app.auth.bearer import BearerAuthenticator, Identity
 from app.context import Entrance
 from app.errors import Forbidden, GatewayError
 from app.telemetry import Metrics
-from app.tenancy.resolve import TenancyResolver
+from app.tenancy.resolve import TenancyResolver, named_organization
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,9 @@ class ContextMiddleware:
         await self._app(scope, receive, send)
 
     async def _admit(self, request: Request, entrance: Entrance) -> None:
-        identity = await self._authenticator.authenticate(request.headers.get(aep_headers.AUTHORIZATION))
+        identity = await self._authenticator.authenticate(
+            request.headers.get(aep_headers.AUTHORIZATION), organization=named_organization(request.headers)
+        )
         _require_own_api_key(identity, request.headers.get(aep_headers.API_KEY))
         request.state.context = await self._resolver.resolve(
             identity.actor, request.headers, entrance=entrance, request_id=request.state.request_id

@@ -2,8 +2,8 @@
 
 `demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database;
 `export-scenario` writes down what an emulator holds; `pql` reads rules; `audit` exports and verifies
-the audit; `tenant` checks tenants' way to Adobe and changes their credentials; `settings` prints what the environment
-may say.
+the audit; `tenant` checks tenants' way to Adobe and changes their credentials; `identity-provider` says who may vouch
+for people; `settings` prints what the environment may say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typer
 
 from app.cli import demo, emulate, export_scenario, migrate, serve
 from app.cli.audit import audit
+from app.cli.identity_provider import identity_provider
 from app.cli.pql import pql
 from app.cli.tenant import tenant
 from app.errors import GatewayError
@@ -34,6 +35,7 @@ cli.command("migrate")(migrate.migrate)
 cli.add_typer(pql)
 cli.add_typer(audit)
 cli.add_typer(tenant)
+cli.add_typer(identity_provider)
 
 
 @cli.command("settings")

@@ -39,16 +39,22 @@ class Entrance(StrEnum):
     REST = "rest"
     CLI = "cli"
     SYNC = "sync"
+    SIGN_IN = "sign-in"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls. ``name`` is what people read in the audit: an e-mail address or the name of an integration."""
+    """Who calls. ``name`` is what people read in the audit: an e-mail address or the name of an integration.
+
+    ``issuer`` and ``subject`` are set for a person whom an identity provider vouches for.
+    """
 
     kind: ActorKind
     id: UUID
     name: str
     tenant_id: UUID
+    issuer: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from app.errors import (
     QuotaExceeded,
     Unauthenticated,
     UnsupportedMediaType,
+    UpstreamUnavailable,
 )
 from app.graphql.media_types import media_type_of
 
@@ -38,6 +39,7 @@ _STATUS: dict[type[GatewayError], int] = {
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     QuotaExceeded: 429,
+    UpstreamUnavailable: 503,
     InternalError: 500,
 }
 

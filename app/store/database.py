@@ -28,6 +28,7 @@ from app.store.audiences import AudienceRepository
 from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
 from app.store.idempotency_keys import IdempotencyKeyRepository
+from app.store.identity_providers import IdentityProviderRepository
 from app.store.notifications import Notice, Notices
 from app.store.object_leases import ObjectLeaseRepository
 from app.store.revisions import RevisionRepository
@@ -82,6 +83,7 @@ class ReadUnit:
         self.object_leases = ObjectLeaseRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
+        self.identity_providers = IdentityProviderRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
 
 

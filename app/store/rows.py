@@ -121,15 +121,75 @@ class ProductProfileRow(Base):
     sandboxes: Mapped[list[str]]
 
 
+class IdentityProviderRow(Base):
+    """An OpenID provider whose word on people a tenant takes; it may be trusted by several tenants."""
+
+    __tablename__ = "identity_providers"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "issuer"),
+        UniqueConstraint("tenant_id", "id"),
+        Index("ix_identity_providers_issuer", "issuer"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    issuer: Mapped[str]
+    label: Mapped[str]
+    client_id: Mapped[str | None]
+    sealed_client_secret: Mapped[bytes | None]
+    audiences: Mapped[list[str]]
+    groups_claim: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    disabled_at: Mapped[datetime | None]
+
+
+class GroupGrantRow(Base):
+    """A part in a product profile for everybody whom a provider puts into a group."""
+
+    __tablename__ = "group_grants"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "identity_provider_id", "group_name", "product_profile_id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "identity_provider_id"],
+            ["identity_providers.tenant_id", "identity_providers.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "product_profile_id"],
+            ["product_profiles.tenant_id", "product_profiles.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    tenant_id: Mapped[UUID]
+    identity_provider_id: Mapped[UUID]
+    group_name: Mapped[str]
+    product_profile_id: Mapped[UUID]
+    role: Mapped[str]
+
+
 class PersonRow(Base):
-    """A person of a tenant, known by e-mail address."""
+    """A person of a tenant, known by e-mail address, and by an issuer's subject once he has signed in.
+
+    ``groups`` are those that the issuer named last, in a token issued at ``groups_at``.
+    """
 
     __tablename__ = "people"
-    __table_args__ = (UniqueConstraint("tenant_id", "email"), UniqueConstraint("tenant_id", "id"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "email"),
+        UniqueConstraint("tenant_id", "id"),
+        UniqueConstraint("tenant_id", "issuer", "subject", name="uq_people_subject"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     tenant_id: Mapped[UUID]
     email: Mapped[str]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    groups: Mapped[list[str]] = mapped_column(default=list, server_default="{}")
+    groups_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     disabled_at: Mapped[datetime | None]
 

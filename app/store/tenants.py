@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.context import Sandbox, Tenant
 from app.store.rows import (
     AccessKeyRow,
+    GroupGrantRow,
+    IdentityProviderRow,
     IntegrationRow,
     MembershipRow,
     PersonRow,
@@ -51,6 +53,13 @@ class DirectoryRepository:
         """Return the access key with this hash."""
         statement = select(AccessKeyRow).where(AccessKeyRow.key_hash == key_hash)
         return (await self._session.scalars(statement)).one_or_none()
+
+    async def identity_providers(self, issuer: str) -> Sequence[IdentityProviderRow]:
+        """Return the tenants' providers with this issuer that are trusted."""
+        statement = select(IdentityProviderRow).where(
+            IdentityProviderRow.issuer == issuer, IdentityProviderRow.disabled_at.is_(None)
+        )
+        return (await self._session.scalars(statement)).all()
 
     async def signing_keys(self) -> Sequence[SigningKeyRow]:
         """Return the token-signing keys, newest first."""
@@ -145,12 +154,26 @@ class TenancyRepository:
         await self._session.execute(insert(RevokedTokenRow).values(values).on_conflict_do_nothing())
 
     async def grants(self, actor_id: UUID) -> list[Grant]:
-        """Return the product profiles that the actor belongs to, by name."""
+        """Return the product profiles that the actor belongs to, himself or by his provider's groups, by name."""
+        member = select(MembershipRow.product_profile_id, MembershipRow.role).where(
+            MembershipRow.tenant_id == self._tenant_id, MembershipRow.actor_id == actor_id
+        )
+        by_group = (
+            select(GroupGrantRow.product_profile_id, GroupGrantRow.role)
+            .join(IdentityProviderRow, IdentityProviderRow.id == GroupGrantRow.identity_provider_id)
+            .join(PersonRow, PersonRow.issuer == IdentityProviderRow.issuer)
+            .where(
+                GroupGrantRow.tenant_id == self._tenant_id,
+                IdentityProviderRow.disabled_at.is_(None),
+                PersonRow.id == actor_id,
+                GroupGrantRow.group_name == func.any(PersonRow.groups),
+            )
+        )
+        parts = member.union(by_group).subquery()
         statement = (
-            select(ProductProfileRow, MembershipRow.role)
-            .join(MembershipRow, MembershipRow.product_profile_id == ProductProfileRow.id)
-            .where(MembershipRow.tenant_id == self._tenant_id, MembershipRow.actor_id == actor_id)
-            .order_by(ProductProfileRow.name)
+            select(ProductProfileRow, parts.c.role)
+            .join(parts, parts.c.product_profile_id == ProductProfileRow.id)
+            .order_by(ProductProfileRow.name, parts.c.role)
         )
         return [Grant(profile, role) for profile, role in (await self._session.execute(statement)).all()]
 

@@ -54,6 +54,11 @@ class TenancyResolver:
         return _context(actor, tenant, sandbox, grants, entrance, request_id)
 
 
+def named_organization(headers: Mapping[str, str]) -> str | None:
+    """Return the organization that a request names: an IMS organization id or a slug."""
+    return headers.get(aep_headers.IMS_ORG) or headers.get(TENANT_HEADER)
+
+
 def _require_same_tenant(tenant: TenantRow, headers: Mapping[str, str]) -> None:
     for header, own in ((aep_headers.IMS_ORG, tenant.ims_org_id), (TENANT_HEADER, tenant.slug)):
         named = headers.get(header)

@@ -73,7 +73,7 @@ def test_locks_name_hashes_and_no_host(repository_root: Path, name: str) -> None
     assert "index-url" not in text
 
 
-@pytest.mark.parametrize("folder", ["app/console/assets", "tests/contract/aio_lib_ims"])
+@pytest.mark.parametrize("folder", ["app/console/assets", "tests/contract/aio_lib_ims", "tests/sign_in/oidc_provider"])
 def test_the_npm_locks_name_no_host(repository_root: Path, folder: str) -> None:
     lock = json.loads((repository_root / folder / "package-lock.json").read_text())
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
