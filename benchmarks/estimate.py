@@ -109,7 +109,7 @@ async def emulator(profiles: int, folder: Path) -> AsyncIterator[httpx.AsyncClie
         luma = organizations.load_or_create(Path(state)).all()[0]
         luma = replace(luma, sandboxes=luma.sandboxes[:1])
         organizations.save(Path(state), [luma])
-        sample = Path(state) / FOLDER / f"{luma.slug}-{luma.sandboxes[0].name}.duckdb"
+        sample = Path(state) / FOLDER / f"{luma.slug}.{luma.sandboxes[0].name}.duckdb"
         sample.parent.mkdir()
         os.link(sample_path(folder, profiles), sample)
         app = create_app(EmulatorSettings(state_dir=Path(state), profiles=profiles), clock=StandingClock())

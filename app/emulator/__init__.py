@@ -7,7 +7,8 @@ which a request walks:
     clock, clock_control  the time, and the path that changes it
     guardrails            AEP's limits, and the path that switches them
     plumbing              size of bodies, trailing slashes, one log line for each request
-    scenario, seeding, scenario_control, sandbox_control   what it begins with, fresh sandboxes, the way back to a file
+    scenario, seeding, scenario_control     what it begins with, and the way back to a file
+    sandbox_lifecycle, sandbox_control, presence   sandboxes that come and go, and which calls are inside of them
     fault_injection, faults, fault_control   faults on demand: the layer, its rules, their admin path
     ims, tokens           the identity service and the tokens that it signs
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)

@@ -47,10 +47,12 @@ from app.emulator.organizations import Organizations
 from app.emulator.platform_audiences import PlatformAudiences
 from app.emulator.plumbing import RequestLog, answer_http_exception, refuse_large_body
 from app.emulator.populations import Populations, Progress
+from app.emulator.presence import Presence
 from app.emulator.profiles import Profiles
 from app.emulator.record_streams import RecordStreams
 from app.emulator.rules import RuleBook
 from app.emulator.sandbox_control import SandboxControl
+from app.emulator.sandbox_lifecycle import SandboxLifecycle
 from app.emulator.sandboxes import Sandboxes
 from app.emulator.scenario_control import ScenarioControl
 from app.emulator.scheduler import Scheduler
@@ -79,6 +81,8 @@ class _Resources:
     clock: Clock
     populations: Populations
     background: Background
+    presence: Presence
+    lifecycle: SandboxLifecycle
 
 
 def create_app(
@@ -138,7 +142,10 @@ async def _open(
     state.listen_to_audiences(populations.forget_deleted)
     background = Background(settings.concurrent_evaluations)
     stack.push_async_callback(background.close, settings.shutdown_timeout_s)
-    return _Resources(organizations, state, clock, populations, background)
+    presence = Presence()
+    lifecycle = SandboxLifecycle(settings.state_dir, organizations, state, populations, background, presence)
+    await lifecycle.finish()
+    return _Resources(organizations, state, clock, populations, background, presence, lifecycle)
 
 
 async def _tokens(settings: EmulatorSettings, resources: _Resources) -> TokenOffice:
@@ -150,7 +157,7 @@ async def _tokens(settings: EmulatorSettings, resources: _Resources) -> TokenOff
 async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: TokenOffice) -> list[BaseRoute]:
     organizations, state, clock = resources.organizations, resources.state, resources.clock
     guardrails = await GuardrailControl.open(state)
-    gate = Gate(organizations, tokens, state, clock, guardrails)
+    gate = Gate(organizations, tokens, state, clock, guardrails, resources.presence)
     rules = RuleBook()
     writer = PlatformAudiences(rules, guardrails)
     populations, background = resources.populations, resources.background
@@ -185,7 +192,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
         *feed.routes(),
         *ClockControl(clock).routes(),
         *guardrails.routes(),
-        *SandboxControl(settings.state_dir, organizations, state, populations, background).routes(),
+        *SandboxControl(resources.lifecycle, organizations, clock).routes(),
         *ScenarioControl(workplaces).routes(),
         *IMS(organizations, tokens, state).routes(),
         *SegmentDefinitions(gate, rules, writer).routes(),
@@ -200,7 +207,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
         *Profiles(gate, workplaces, guardrails).routes(),
         *AccessControl(gate).routes(),
         *AuditLog(gate, clock).routes(),
-        *Sandboxes(gate).routes(),
+        *Sandboxes(gate, resources.lifecycle, guardrails).routes(),
         *SchemaRegistry(gate).routes(),
     ]
 

@@ -40,6 +40,7 @@ _MANAGE = (Permission.MANAGE_SEGMENTS,)
 _EVALUATE = (Permission.EVALUATE_SEGMENT,)
 _EXPORT = (Permission.EXPORT_AUDIENCE,)
 _MERGE = (Permission.MANAGE_MERGE_POLICIES,)
+_SANDBOXES = (Permission.MANAGE_SANDBOXES,)
 
 SEGMENT_READ: Final = Deed("Segment", "READ", _VIEW)
 SEGMENT_CREATE: Final = Deed("Segment", "WRITE", _MANAGE, "Create")
@@ -59,6 +60,10 @@ MERGE_POLICY_READ: Final = Deed("Merge Policy", "READ", (Permission.VIEW_MERGE_P
 MERGE_POLICY_CREATE: Final = Deed("Merge Policy", "WRITE", _MERGE, "Create")
 MERGE_POLICY_UPDATE: Final = Deed("Merge Policy", "WRITE", _MERGE, "Update")
 MERGE_POLICY_DELETE: Final = Deed("Merge Policy", "DELETE", _MERGE, "Delete")
+SANDBOX_CREATE: Final = Deed("Sandbox", "WRITE", _SANDBOXES, "Create")
+SANDBOX_UPDATE: Final = Deed("Sandbox", "WRITE", _SANDBOXES, "Update")
+SANDBOX_RESET: Final = Deed("Sandbox", "WRITE", _SANDBOXES, "Reset")
+SANDBOX_DELETE: Final = Deed("Sandbox", "DELETE", _SANDBOXES, "Delete")
 PROFILE_READ: Final = Deed("Profile", "READ", (Permission.VIEW_PROFILES,))
 AUDIT_READ: Final = Deed("AuditEvent", "READ", (Permission.VIEW_USER_ACTIVITY_LOG,))
 

@@ -60,8 +60,12 @@ class ExportFile:
 
 def batch_path(state_dir: Path, org_id: str, sandbox: str, dataset_id: str, batch_id: str) -> Path:
     """Return where a batch is written. A data set id is any text, so it is escaped."""
-    owner = quote(org_id, safe="@")
-    return state_dir / FOLDER / owner / quote(sandbox, safe="") / _escaped(dataset_id) / f"{batch_id}.jsonl"
+    return folder(state_dir, org_id, sandbox) / _escaped(dataset_id) / f"{batch_id}.jsonl"
+
+
+def folder(state_dir: Path, org_id: str, sandbox: str) -> Path:
+    """Return where the exports of a sandbox are."""
+    return state_dir / FOLDER / quote(org_id, safe="@") / quote(sandbox, safe="")
 
 
 def selected(document: Mapping[str, Any], fields: Sequence[str]) -> Document:

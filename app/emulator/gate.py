@@ -25,6 +25,7 @@ from app.emulator.clock import Clock
 from app.emulator.deeds import Asset, Deed, check_permissions, label_denial, missing_labels
 from app.emulator.guardrails import GuardrailControl
 from app.emulator.organizations import Credential, EmulatedSandbox, Organization, Organizations
+from app.emulator.presence import Presence
 from app.emulator.state import State, Store
 from app.emulator.tokens import Token, TokenOffice
 from app.errors import InternalError, QuotaExceeded
@@ -45,6 +46,11 @@ class Call:
     _sandbox: EmulatedSandbox | None
     _store: Store | None
     assets: list[Asset] = field(default_factory=list)
+
+    @property
+    def sandbox_name(self) -> str | None:
+        """The name of the call's sandbox; None when it concerns the whole organization."""
+        return self._sandbox.name if self._sandbox else None
 
     @property
     def sandbox(self) -> EmulatedSandbox:
@@ -108,12 +114,14 @@ class Gate:
         state: State,
         clock: Clock,
         guardrails: GuardrailControl,
+        presence: Presence,
     ) -> None:
         self._organizations = organizations
         self._tokens = tokens
         self._state = state
         self._clock = clock
         self._guardrails = guardrails
+        self._presence = presence
 
     def guard(
         self,
@@ -137,7 +145,11 @@ class Gate:
             structlog.contextvars.bind_contextvars(request_id=request_id)
             try:
                 admitted = self._admit(request, request_id, any_body_type, in_sandbox)
-                answer = admitted if isinstance(admitted, Response) else await _answer(handler, admitted, deed, faults)
+                if isinstance(admitted, Response):
+                    answer = admitted
+                else:
+                    with self._presence.inside(admitted.organization.org_id, admitted.sandbox_name):
+                        answer = await self._answer(handler, admitted, deed, faults)
             except Exception as exc:  # noqa: BLE001 - the one place where every fault becomes an answer
                 answer = faults(exc, request_id)
             answer.headers[headers.REQUEST_ID] = request_id
@@ -194,38 +206,39 @@ class Gate:
         organization, credential = known
         return token, organization, credential
 
+    async def _answer(self, handler: Handler, call: Call, deed: Deed | None, faults: FaultAnswer) -> Response:
+        """Check the permissions, answer, and record what was decided and what came of it."""
+        denied = False
+        try:
+            if deed is not None:
+                check_permissions(deed, call.credential.held_permissions())
+            answer = await handler(call)
+        except Exception as exc:  # noqa: BLE001 - it is answered, and the log tells that it failed
+            denied = isinstance(exc, Refusal) and exc.status == 403
+            answer = faults(exc, call.request_id)
+        if deed is not None and (deed.action or denied):
+            await self._record(call, deed, denied, "" if answer.status_code < 400 else str(answer.status_code))
+        return answer
 
-async def _answer(handler: Handler, call: Call, deed: Deed | None, faults: FaultAnswer) -> Response:
-    """Check the permissions, answer, and record what was decided and what came of it."""
-    denied = False
-    try:
-        if deed is not None:
-            check_permissions(deed, call.credential.held_permissions())
-        answer = await handler(call)
-    except Exception as exc:  # noqa: BLE001 - it is answered, and the log tells that it failed
-        denied = isinstance(exc, Refusal) and exc.status == 403
-        answer = faults(exc, call.request_id)
-    if deed is not None and (deed.action or denied):
-        await _record(call, deed, denied, "" if answer.status_code < 400 else str(answer.status_code))
-    return answer
-
-
-async def _record(call: Call, deed: Deed, denied: bool, failure: str) -> None:
-    if not call.assets and "id" in call.request.path_params:
-        call.touches(call.path("id"))
-    await audit_trail.record(
-        call.store,
-        call.organization,
-        call.sandbox,
-        deed,
-        at_ms=call.now_ms,
-        request_id=call.request_id,
-        user=call.token.user_id,
-        address=call.request.client.host if call.request.client else None,
-        assets=call.assets,
-        denied=denied,
-        failure=failure,
-    )
+    async def _record(self, call: Call, deed: Deed, denied: bool, failure: str) -> None:
+        for name in ("id", "name"):
+            if not call.assets and name in call.request.path_params:
+                call.touches(call.path(name))
+        # What concerns the whole organization stands in the log of the sandbox that it always has.
+        sandbox = call.sandbox if call.sandbox_name else call.organization.default_sandbox()
+        await audit_trail.record(
+            self._state.store(call.organization.org_id, sandbox.name),
+            call.organization,
+            sandbox,
+            deed,
+            at_ms=call.now_ms,
+            request_id=call.request_id,
+            user=call.token.user_id,
+            address=call.request.client.host if call.request.client else None,
+            assets=call.assets,
+            denied=denied,
+            failure=failure,
+        )
 
 
 def _content_type(request: Request) -> str | None:

@@ -43,6 +43,7 @@ class Guardrails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streaming_audiences: Limit = 500
     edge_audiences: Limit = 150
     merge_policies: Limit = 5
+    sandboxes: Limit = 75
     schedules: Limit = 4
     on_demand: bool = False
     on_demand_ids: Limit = 20

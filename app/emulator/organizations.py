@@ -38,6 +38,8 @@ class EmulatedSandbox:
     """One sandbox of an organization. ``id`` is a UUID as text.
 
     ``profiles`` is the size of its sample and ``seed`` that sample's seed; None leaves both to the emulator's settings.
+    A ``state`` other than active is what a start has to finish. ``created_ms`` and ``changed_ms`` are None for one that
+    was there from the first; ``etag`` counts its changes.
     """
 
     name: str
@@ -47,6 +49,12 @@ class EmulatedSandbox:
     id: str
     profiles: int | None = None
     seed: int | None = None
+    state: Literal["active", "resetting", "deleting"] = "active"
+    etag: int = 1
+    created_ms: int | None = None
+    changed_ms: int | None = None
+    created_by: str = "system"
+    modified_by: str = "system"
 
     def reference(self) -> dict[str, object]:
         """Return the sandbox as it stands inside segmentation objects."""
@@ -98,8 +106,22 @@ class Organization:
     external_audiences: bool = True
 
     def sandbox(self, name: str) -> EmulatedSandbox | None:
-        """Return the sandbox of this name, if the organization has one."""
-        return next((sandbox for sandbox in self.sandboxes if sandbox.name == name), None)
+        """Return the active sandbox of this name, if the organization has one."""
+        return next((sandbox for sandbox in self.active_sandboxes() if sandbox.name == name), None)
+
+    def active_sandboxes(self) -> tuple[EmulatedSandbox, ...]:
+        """Return the sandboxes that calls may reach: not those that are about to be reset or deleted."""
+        return tuple(sandbox for sandbox in self.sandboxes if sandbox.state == "active")
+
+    def default_sandbox(self) -> EmulatedSandbox:
+        """Return the sandbox that an organization always has."""
+        return next((sandbox for sandbox in self.sandboxes if sandbox.default), self.sandboxes[0])
+
+    def sample_seed(self, sandbox: EmulatedSandbox) -> int:
+        """Return what a sandbox's sample is drawn from. Two sandboxes of one organization hold different people."""
+        if sandbox.seed is not None:
+            return sandbox.seed
+        return self.seed * 1000 + [one.name for one in self.sandboxes].index(sandbox.name)
 
 
 _Sandboxes = tuple[EmulatedSandbox, ...]
@@ -132,9 +154,17 @@ class Organizations:
         """Take a sandbox from an organization and return it as it now is."""
         return self._replace(org_id, lambda sandboxes: tuple(one for one in sandboxes if one.name != name))
 
+    def changed_sandbox(self, org_id: str, changed: EmulatedSandbox) -> Organization:
+        """Put a sandbox in the place of the one that has its name, and return the organization as it now is."""
+        return self._replace(
+            org_id, lambda sandboxes: tuple(changed if one.name == changed.name else one for one in sandboxes)
+        )
+
     def _replace(self, org_id: str, change: Callable[[_Sandboxes], _Sandboxes]) -> Organization:
         before = self._by_id[org_id]
-        organization = self._by_id[org_id] = replace(before, sandboxes=change(before.sandboxes))
+        # A seed that follows from a sandbox's place among the others must not change with it.
+        seeded = tuple(replace(one, seed=before.sample_seed(one)) for one in before.sandboxes)
+        organization = self._by_id[org_id] = replace(before, sandboxes=change(seeded))
         for credential in organization.credentials:
             self._by_client[credential.client_id] = (organization, credential)
         return organization

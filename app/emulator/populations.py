@@ -238,7 +238,7 @@ class Populations:
         populations = cls(settings, clock)
         try:
             for organization in organizations.all():
-                for sandbox in organization.sandboxes:
+                for sandbox in organization.active_sandboxes():
                     await populations.add(organization, sandbox, progress)
         except BaseException:
             await populations.close()
@@ -254,7 +254,7 @@ class Populations:
 
     async def add_copy(self, organization: Organization, sandbox: EmulatedSandbox) -> None:
         """Open a new sandbox's sample, copied from one that was made before for its size and seed: in a moment."""
-        spec = SampleSpec(_size(self._settings, sandbox), _seed(organization, sandbox), self._clock.now())
+        spec = SampleSpec(_size(self._settings, sandbox), organization.sample_seed(sandbox), self._clock.now())
         name = f"{organization.slug}-{spec.profiles}-{spec.seed}.duckdb"
         template = self._settings.state_dir / FOLDER / "templates" / name
         if not template.exists():
@@ -265,13 +265,15 @@ class Populations:
         await self.add(organization, sandbox)
 
     async def remove(self, organization: Organization, sandbox: EmulatedSandbox) -> None:
-        """Close the sample of a sandbox and remove its files."""
-        await self._by_place.pop((organization.org_id, sandbox.name)).close()
+        """Close the sample of a sandbox, when it is open, and remove its files."""
+        population = self._by_place.pop((organization.org_id, sandbox.name), None)
+        if population is not None:
+            await population.close()
         await asyncio.to_thread(_remove_files, self._settings, organization, sandbox)
 
     def spec_of(self, organization: Organization, sandbox: EmulatedSandbox) -> tuple[int, int]:
         """Return the size and the seed of a sandbox's sample."""
-        return _size(self._settings, sandbox), _seed(organization, sandbox)
+        return _size(self._settings, sandbox), organization.sample_seed(sandbox)
 
     async def forget_deleted(self, change: AudienceChange) -> None:
         """Forget who was in an audience that is gone."""
@@ -300,12 +302,13 @@ async def _open(
     progress: Progress,
 ) -> Population:
     what = f"{organization.slug}/{sandbox.name}"
-    spec = SampleSpec(_size(settings, sandbox), _seed(organization, sandbox), clock.now())
+    spec = SampleSpec(_size(settings, sandbox), organization.sample_seed(sandbox), clock.now())
 
     def tell(step: BuildProgress) -> None:
         progress(what, step.done / step.total)
 
     path, kept = _files(settings, organization, sandbox)
+    await asyncio.to_thread(_take_over, settings, organization, sandbox)
     dataset = await Dataset.open_or_create(path, organization.namespace, spec, writable=True, on_progress=tell)
     try:
         return Population(organization, dataset, await asyncio.to_thread(Memberships, kept))
@@ -316,11 +319,21 @@ async def _open(
 
 def _files(settings: EmulatorSettings, organization: Organization, sandbox: EmulatedSandbox) -> tuple[Path, Path]:
     """Return where a sandbox keeps its profiles and its memberships."""
-    name = f"{organization.slug}-{sandbox.name}"
+    # Both names may have dashes in them, so another mark parts them: two places never share a file.
+    name = f"{organization.slug}.{sandbox.name}"
     return (
         settings.state_dir / FOLDER / f"{name}.duckdb",
         settings.state_dir / MEMBERSHIP_FOLDER / f"{name}.sqlite3",
     )
+
+
+def _take_over(settings: EmulatorSettings, organization: Organization, sandbox: EmulatedSandbox) -> None:
+    """Rename the files of a state folder whose names were parted by a dash."""
+    for path in _files(settings, organization, sandbox):
+        if not path.exists():
+            old = f"{organization.slug}-{sandbox.name}{path.suffix}"
+            for file in list(path.parent.glob(f"{old}*")):
+                file.rename(path.parent / f"{path.name}{file.name.removeprefix(old)}")
 
 
 def _remove_files(settings: EmulatorSettings, organization: Organization, sandbox: EmulatedSandbox) -> None:
@@ -334,13 +347,6 @@ def _size(settings: EmulatorSettings, sandbox: EmulatedSandbox) -> int:
         return sandbox.profiles
     size = settings.profiles if sandbox.type == "production" else settings.profiles // _DEVELOPMENT_SHARE
     return max(_MINIMUM_PROFILES, size)
-
-
-def _seed(organization: Organization, sandbox: EmulatedSandbox) -> int:
-    if sandbox.seed is not None:
-        return sandbox.seed
-    # Two sandboxes of one organization hold different people.
-    return organization.seed * 1000 + [one.name for one in organization.sandboxes].index(sandbox.name)
 
 
 def _evaluation(counts: Counts, members: BitMap) -> Evaluation:

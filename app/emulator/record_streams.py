@@ -12,6 +12,7 @@ from app.emulator import record_journal
 from app.emulator.background import Background
 from app.emulator.clock import Clock, Jump
 from app.emulator.membership_feed import MembershipFeed
+from app.emulator.organizations import EmulatedSandbox, Organization
 from app.emulator.record_stream import RecordStream
 from app.emulator.rules import RuleBook
 from app.emulator.state import State
@@ -23,6 +24,11 @@ log = structlog.get_logger(__name__)
 FOLDER: Final = "streaming"
 _KIND: Final = "record stream"
 _METHOD: Final = "continuous"
+
+
+def files(state_dir: Path, organization: Organization, sandbox: EmulatedSandbox) -> list[Path]:
+    """Return what the stream of a sandbox keeps on disk, from when it is not running."""
+    return list((state_dir / FOLDER).glob(f"{organization.slug}-{sandbox.id}.*"))
 
 
 class RecordStreams:

@@ -29,6 +29,7 @@ from app.errors import InvalidRequest
 Document = dict[str, Any]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 OrgId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,64}@AdobeOrg$")]
+SandboxId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Namespace = Annotated[str, msgspec.Meta(pattern=r"^_[a-z0-9_]{1,62}$")]
 
 
@@ -74,7 +75,7 @@ class SandboxPart(_Part, frozen=True):
     title: str | None = None
     type: Literal["production", "development"] = "development"
     default: bool = False
-    id: str | None = None
+    id: SandboxId | None = None
     sample: SamplePart = SamplePart()
     profiles: list[str] = []
     events: list[str] = []
@@ -190,6 +191,13 @@ def _check_names(file: ScenarioFile) -> None:
         [client_id for *_, client_id in clients],
         "clientId",
         lambda index: ("organizations", clients[index][0], "credentials", clients[index][1]),
+    )
+    places = [(o, s, one.id) for o, org in enumerate(organizations) for s, one in enumerate(org.sandboxes)]
+    _check_unique(
+        file,
+        [sandbox_id for *_, sandbox_id in places],
+        "id",
+        lambda index: ("organizations", places[index][0], "sandboxes", places[index][1], "id"),
     )
     for number, organization in enumerate(organizations):
         names = [one.name for one in organization.sandboxes]

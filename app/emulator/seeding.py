@@ -51,9 +51,10 @@ def prepare(state_dir: Path, file: ScenarioFile) -> None:
     if not path.exists():
         organizations_file.save(state_dir, wanted)
         return
-    known = {one.org_id: {sandbox.name for sandbox in one.sandboxes} for one in organizations_file.read(path)}
+    known = {one.org_id for one in organizations_file.read(path)}
     for organization in wanted:
-        if not {one.name for one in organization.sandboxes} <= known.get(organization.org_id, set()):
+        # Its sandboxes may be others since; that another scenario filled them is found when this one is put in.
+        if organization.org_id not in known:
             raise InvalidRequest(
                 f"{state_dir} belongs to another scenario: {organization.slug} is not in it.",
                 hint="Use another --state-dir, or remove this one to begin anew.",
@@ -85,8 +86,15 @@ class Seeding:
                 "The state folder was seeded by another scenario, or the seeding was cut short.",
                 hint="Use another --state-dir, or remove this one to begin anew.",
             )
-        await self._state.set_setting(_SETTING, b"unfinished")
         places = {(place.organization.slug, place.sandbox.name): place for place in self._workplaces.all()}
+        for organization in file.scenario.organizations:
+            for sandbox in organization.sandboxes:
+                if (organization.slug, sandbox.name) not in places:
+                    raise InvalidRequest(
+                        f"The state folder has no sandbox {sandbox.name} of {organization.slug}.",
+                        hint="Use another --state-dir, or remove this one to begin anew.",
+                    )
+        await self._state.set_setting(_SETTING, b"unfinished")
         for number, organization in enumerate(file.scenario.organizations):
             for index, sandbox in enumerate(organization.sandboxes):
                 where = ("organizations", number, "sandboxes", index)

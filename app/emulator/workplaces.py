@@ -46,6 +46,6 @@ class Workplaces:
     def all(self) -> Iterator[Workplace]:
         """Return every workplace."""
         for organization in self._organizations.all():
-            for sandbox in organization.sandboxes:
+            for sandbox in organization.active_sandboxes():
                 store = self._state.store(organization.org_id, sandbox.name)
                 yield Workplace(organization, sandbox, store, self._populations.of(organization, sandbox))

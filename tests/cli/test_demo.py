@@ -117,7 +117,7 @@ def _estimate(ready: dict[str, Any], tenant: dict[str, Any]) -> int:
 
 
 def _count_by_hand(state_dir: Path, slug: str) -> int:
-    (path,) = (state_dir / "emulator").rglob(f"{slug}-prod.duckdb")
+    (path,) = (state_dir / "emulator").rglob(f"{slug}.prod.duckdb")
     with duckdb.connect(str(path), read_only=True) as connection:
         row = connection.execute(COUNT).fetchone()
     assert row is not None

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.routing import Route
 
 from app.aep import paths
-from tests.emulator.conftest import LUMA, SOLSTICE, Emulator, Start, definition
+from tests.emulator.conftest import LUMA, SOLSTICE, Emulator, Start, definition, own_samples
 
 # Ids in these paths name no object of a sandbox: sandboxes belong to an organization, union schemas to nobody, and the
 # link of an audit export is a right by itself.
 _OTHER = (paths.SANDBOXES, paths.SCHEMA_UNIONS, f"{paths.AUDIT_EXPORT}/files")
 
 
+_ELSEWHERE = ((SOLSTICE, "prod"), (SOLSTICE, "dev"), (LUMA, "dev"), (SOLSTICE, "made-later"), (LUMA, "made-later"))
+# A sandbox of this name is made in both organizations while the emulator runs.
+_LATER = "made-later"
+
+
 @pytest.fixture
-async def emulator(start: Start) -> AsyncIterator[Emulator]:
+async def emulator(start: Start, state_folder: Path) -> AsyncIterator[Emulator]:
+    own_samples(state_folder)
     async with start(scheduler_poll_s=600) as running_emulator:
+        for organization in (LUMA, SOLSTICE):
+            body = {"name": _LATER, "title": "Made later", "type": "development"}
+            made = await running_emulator.call("POST", paths.SANDBOXES, json=body, organization=organization)
+            assert made.status_code == 202, made.text
         yield running_emulator
 
 
@@ -96,12 +107,12 @@ async def test_no_route_reaches_an_object_of_another_place(emulator: Emulator) -
         assert collection, f"{template} is of no kind that this test knows: add one to _objects"
         path = re.sub(r"{(\w+)}", lambda match, ids=objects[collection]: ids[match[1]], template)
         body = _body(emulator, method, collection, path)
-        for organization, sandbox in ((SOLSTICE, "prod"), (SOLSTICE, "dev"), (LUMA, "dev")):
+        for organization, sandbox in _ELSEWHERE:
             answer = await emulator.call(method, path, json=body, organization=organization, sandbox=sandbox)
             assert answer.status_code == 404, (method, path, answer.status_code, answer.text)
             assert "secret" not in answer.text.lower()
             asked += 1
-    assert asked > 60
+    assert asked > 100
     for collection, ids in objects.items():
         if collection not in {paths.PREVIEW, paths.ESTIMATE, paths.EXTERNAL_AUDIENCES}:
             shown = await emulator.call("GET", f"{collection}/{ids['id']}")
@@ -118,3 +129,40 @@ async def _routes(emulator: Emulator) -> list[tuple[str, str]]:
         if not route.path.startswith(_OTHER)
         for method in sorted((route.methods or set()) - {"HEAD"})
     ]
+
+
+async def test_no_list_shows_an_object_of_another_place(emulator: Emulator) -> None:
+    await _objects(emulator)
+    shown = 0
+    for route in emulator.http._transport.app.routes:
+        if not isinstance(route, Route) or "GET" not in (route.methods or ()) or "{" in route.path:
+            continue
+        if not route.path.startswith("/data/"):
+            continue
+        for organization, sandbox in _ELSEWHERE:
+            headers = await emulator.headers(organization, sandbox) | {"x-ups-search-version": "1.0"}
+            answer = await emulator.http.get(route.path, params=_query(route.path), headers=headers)
+            assert answer.status_code < 500, (route.path, answer.text)
+            assert "secret" not in answer.text.lower(), route.path
+            shown += answer.status_code == 200
+    assert shown > 60
+    headers = await emulator.headers() | {"x-ups-search-version": "1.0"}
+    for path in (paths.SEGMENT_DEFINITIONS, paths.AUDIENCES, paths.SEARCH_ENTITIES, paths.MERGE_POLICIES):
+        assert "Secret" in (await emulator.http.get(path, params=_query(path), headers=headers)).text, path
+
+
+def _query(path: str) -> dict[str, str]:
+    """Return what the reads that need a query ask for."""
+    asked = "_xdm.context.segmentdefinition" if "/search/" in path else "_xdm.context.profile"
+    query = {"schema.name": asked, "namespace": "AEPSegments", "entityIdNS": "Email"}
+    return query if path == paths.SEARCH_ENTITIES else query | {"entityId": "x"}  # there it names a folder
+
+
+async def test_a_sandbox_made_later_in_one_organization_is_none_of_the_others(emulator: Emulator) -> None:
+    body = {"name": "lumas-only", "title": "Luma's only", "type": "development"}
+    assert (await emulator.call("POST", paths.SANDBOXES, json=body)).status_code == 202
+    for method, sent in (("GET", None), ("PATCH", {"title": "Taken"}), ("PUT", {"action": "reset"}), ("DELETE", None)):
+        answer = await emulator.call(method, f"{paths.SANDBOXES}/lumas-only", json=sent, organization=SOLSTICE)
+        assert answer.status_code == 404, method
+    assert (await emulator.call("GET", f"{paths.SANDBOXES}/lumas-only")).json()["title"] == "Luma's only"
+    assert "lumas-only" not in (await emulator.call("GET", paths.SANDBOXES, organization=SOLSTICE)).text

@@ -69,7 +69,7 @@ async def test_a_deleted_segment_leaves_no_membership_behind(start: Start, state
         made = await emulator.create("Members")
         await _evaluate(emulator, made["id"])
         await emulator.call("DELETE", f"/data/core/ups/segment/definitions/{made['id']}")
-    memberships = Memberships(state_folder / MEMBERSHIP_FOLDER / "luma-prod.sqlite3")
+    memberships = Memberships(state_folder / MEMBERSHIP_FOLDER / "luma.prod.sqlite3")
     assert memberships.segment_ids() == ()
     memberships.close()
 
