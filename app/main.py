@@ -45,7 +45,7 @@ from app.services import Services
 from app.services.audiences import AudienceService
 from app.services.audit import AuditService
 from app.services.audit_log import AuditLogService
-from app.services.door import WriteDoor
+from app.services.door import Step, WriteDoor
 from app.services.estimates import EstimateService
 from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
@@ -65,6 +65,7 @@ from app.store.database import Database
 from app.store.migrate import head_revision
 from app.store.notifications import NotificationListener
 from app.sync.pull import SandboxPuller
+from app.sync.reconcile import Reconciler
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
 from app.tenancy.credentials import CredentialVault
@@ -95,6 +96,7 @@ class Gateway:
     services: Services
     sync: SyncWorker
     notifications: NotificationListener
+    reconciler: Reconciler
 
 
 def make_sealer(security: SecuritySettings, state_dir: Path) -> Sealer:
@@ -111,10 +113,17 @@ def make_checkpoint_key(audit: AuditSettings, state_dir: Path) -> CheckpointKey:
     return CheckpointKey.of_file(state_dir / "audit-signing.key")
 
 
-async def build_gateway(settings: Settings, database_url: str, *, http: httpx.AsyncClient | None = None) -> Gateway:
+async def build_gateway(
+    settings: Settings,
+    database_url: str,
+    *,
+    http: httpx.AsyncClient | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Gateway:
     """Wire the gateway on a migrated database.
 
-    ``http`` is the client for calls to Adobe; the application closes it. Raises `UnsafeRole` when the database role
+    ``http`` is the client for calls to Adobe; the application closes it. ``on_step`` hears of each step of the write
+    door: it is there for the test that lets a process die at each of them. Raises `UnsafeRole` when the database role
     could see across tenants, `SchemaOutOfDate` when migrations are missing.
     """
     database = Database(
@@ -135,7 +144,10 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
     tokens = TokenCache(outbound, SharedTokens(database, sealer))
     upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
     sync = SyncWorker(database, SandboxPuller(database, upstream, metrics), settings.sync)
-    door = WriteDoor(database, upstream, AuditRecorder(), metrics, settings.write, listener=sync)
+    recorder = AuditRecorder()
+    steps = {} if on_step is None else {"on_step": on_step}
+    door = WriteDoor(database, upstream, recorder, metrics, settings.write, listener=sync, **steps)
+    reconciler = Reconciler(database, upstream, recorder, metrics, settings.write)
     services = _services(settings, database, upstream, door)
 
     clients = ClientTokens(
@@ -144,6 +156,7 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
         lifetime_s=settings.security.access_token_lifetime_s,
     )
     people = PeopleTokens(database, OpenIDClient(outbound), People(database, AuditRecorder()))
+    background = [sync.run, checkpoints.run, notifications.run, reconciler.run]
     app = Starlette(
         routes=[
             *console_routes(),
@@ -157,10 +170,10 @@ async def build_gateway(settings: Settings, database_url: str, *, http: httpx.As
             database, BearerAuthenticator(database, clients, people), metrics, settings.server.max_body_bytes
         ),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
-        lifespan=_lifespan(database, outbound, tokens, door, [sync.run, checkpoints.run, notifications.run]),
+        lifespan=_lifespan(database, outbound, tokens, door, background),
     )
     app.router.redirect_slashes = False
-    return Gateway(app, database, sealer, services, sync, notifications)
+    return Gateway(app, database, sealer, services, sync, notifications, reconciler)
 
 
 def _services(settings: Settings, database: Database, upstream: AEPClient, door: WriteDoor) -> Services:

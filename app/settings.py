@@ -90,6 +90,12 @@ class WriteSettings(_Settings):
         120.0, gt=0, description="Longest time that one change may take; after it the object is free for others."
     )
     write_wait_s: float = Field(5.0, ge=0, description="Longest wait for another change of the same object.")
+    reconcile_interval_s: float = Field(
+        5.0, gt=0, description="Pause between two looks for changes whose outcome is not known."
+    )
+    reconcile_settle_s: float = Field(
+        60.0, ge=0, description="Time after which a change that does not show at AEP counts as not made."
+    )
 
 
 class SyncSettings(_Settings):

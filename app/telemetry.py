@@ -94,6 +94,12 @@ class Metrics:
             ["action", "outcome"],
             registry=self.registry,
         )
+        self.reconciled = Counter(
+            "gateway_reconciled_total",
+            "Changes without an outcome that were looked up.",
+            ["action", "finding"],
+            registry=self.registry,
+        )
         self.sync_runs = Counter(
             "gateway_sync_runs_total",
             "Reads of a sandbox into the cache.",

@@ -1,9 +1,9 @@
 """The command ``segment-gateway``.
 
 `demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database;
-`export-scenario` writes down what an emulator holds; `pql` reads rules; `audit` exports and verifies
-the audit; `tenant` checks tenants' way to Adobe and changes their credentials; `identity-provider` says who may vouch
-for people; `settings` prints what the environment may say.
+`export-scenario` writes down what an emulator holds; `reconcile` finds out what became of changes without an
+outcome; `pql` reads rules; `audit` exports and verifies the audit; `tenant` checks tenants' way to Adobe and changes
+their credentials; `identity-provider` says who may vouch for people; `settings` prints what the environment may say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from app.cli import demo, emulate, export_scenario, migrate, serve
+from app.cli import demo, emulate, export_scenario, migrate, reconcile, serve
 from app.cli.audit import audit
 from app.cli.identity_provider import identity_provider
 from app.cli.pql import pql
@@ -32,6 +32,7 @@ cli.command("serve")(serve.serve)
 cli.command("emulate")(emulate.emulate)
 cli.command("export-scenario")(export_scenario.export_scenario)
 cli.command("migrate")(migrate.migrate)
+cli.command("reconcile")(reconcile.reconcile)
 cli.add_typer(pql)
 cli.add_typer(audit)
 cli.add_typer(tenant)

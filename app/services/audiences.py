@@ -220,6 +220,7 @@ class AudienceService:
             store=store,
             on_refusal=self._forget_when_gone(ctx, aep_id),
             versioned=self._versioned(ctx, aep_id),
+            before={"document": await self._cached(ctx, aep_id)},
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -251,18 +252,23 @@ class AudienceService:
             store=self._keep(ctx),
             on_refusal=self._forget_when_gone(ctx, aep_id),
             versioned=self._versioned(ctx, aep_id),
+            before={"document": await self._cached(ctx, aep_id)},
             detail={"sent": call.body},
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
+    async def _cached(self, ctx: RequestContext, aep_id: str) -> dict[str, Any] | None:
+        async with self._database.read(ctx.tenant.id) as unit:
+            row = await unit.audiences.by_aep_id(ctx.sandbox.id, aep_id)
+        return None if row is None else row.document
+
     def _versioned(self, ctx: RequestContext, aep_id: str) -> Versioned:
         async def read() -> Seen:
-            async with self._database.read(ctx.tenant.id) as unit:
-                known = await unit.audiences.by_aep_id(ctx.sandbox.id, aep_id)
+            known = await self._cached(ctx, aep_id)
             document = await or_not_found(
                 upstream.get_audience(self._client, target_of(ctx), aep_id), _not_found(aep_id)
             )
-            return Seen(known.document if known else None, None, document, None)
+            return Seen(known, None, document, None)
 
         return Versioned(aep_id, read)
 

@@ -7,7 +7,8 @@ A denial is recorded and nothing is sent. A key is claimed with the intent, and 
 (`app.services.idempotency`). An object that has versions is changed by one writer at a time
 (`app.services.versions`). From the moment the intent is committed, exactly one of these follows it in
 the audit: ``succeeded``, ``failed``, or ``unknown`` when AEP did not answer and may have acted all the same. The walk
-is not cut short when the caller hangs up.
+is not cut short when the caller hangs up. From the intent to the outcome the change stands among the open operations;
+when its process dies or AEP does not answer, the reconciler of `app.sync` finds out what became of it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from app.audit.actions import Action, Phase
@@ -27,6 +30,7 @@ from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.context import RequestContext
 from app.errors import Forbidden, ObjectBusy, PublicError, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import target_of
+from app.services.attribution import author_of
 from app.services.idempotency import (
     REPLY_MEMORY,
     Claim,
@@ -41,7 +45,7 @@ from app.services.permissions import require
 from app.services.versions import Versioned, is_conditional, require_version
 from app.settings import WriteSettings
 from app.store.database import Database, WriteUnit
-from app.store.rows import AuditEventRow
+from app.store.rows import AuditEventRow, OpenOperationRow
 from app.telemetry import Metrics
 from app.upstream import mutations
 from app.upstream.client import AEPClient, Call, Reply
@@ -79,7 +83,8 @@ class Change(Generic[Value]):
     ``call`` is what is sent. ``store`` keeps the result in the transaction that also records the outcome;
     ``on_refusal`` may correct the cache in the transaction that records the failure. ``check`` looks at the rule
     before anything is recorded or sent. ``detail`` goes into the intent. ``memory`` keeps the value for a replay.
-    ``versioned`` tells of the object, when it is one that has versions.
+    ``versioned`` tells of the object, when it is one that has versions; ``before`` is what the cache had of it, with
+    its ``document``.
     """
 
     operation: str
@@ -92,6 +97,23 @@ class Change(Generic[Value]):
     detail: dict[str, Any] = field(default_factory=dict)
     memory: Memory[Value] = REPLY_MEMORY
     versioned: Versioned | None = None
+    before: dict[str, Any] | None = None
+
+
+class Step(StrEnum):
+    """The places of the walk at which a process may die; tests let it die at each of them."""
+
+    PERMITTED = "permitted"
+    LEASED = "leased"
+    INTENT_WRITTEN = "intent written, not committed"
+    INTENT_COMMITTED = "intent committed, nothing sent"
+    ANSWERED = "AEP has answered"
+    OUTCOME_WRITTEN = "outcome written, not committed"
+    OUTCOME_COMMITTED = "outcome committed, caller not answered"
+
+
+def _walk_on(_step: Step) -> None:
+    return
 
 
 class AnswerLost(UpstreamUnavailable):
@@ -121,6 +143,7 @@ class WriteDoor:
         metrics: Metrics,
         settings: WriteSettings,
         listener: ChangeListener | None = None,
+        on_step: Callable[[Step], None] = _walk_on,
     ) -> None:
         self._database = database
         self._client = client
@@ -130,6 +153,7 @@ class WriteDoor:
         self._lease_s = settings.write_lease_s
         self._wait_s = settings.write_wait_s
         self._listener = listener
+        self._on_step = on_step
         self._running: set[asyncio.Task[Any]] = set()
 
     async def carry_out(self, ctx: RequestContext, change: Change[Value]) -> Written[Value]:
@@ -140,6 +164,7 @@ class WriteDoor:
         """
         operation = Operation.of(ctx, change.action, change.resource)
         await self._authorise(ctx, change, operation)
+        self._on_step(Step.PERMITTED)
         claim = claim_of(ctx, change.operation, change.call)
         if claim is not None and (replay := await self._replay(ctx, change, claim)) is not None:
             return replay
@@ -183,6 +208,7 @@ class WriteDoor:
         if change.versioned is None:
             return await self._beyond_intent(ctx, change, operation, claim)
         await self._lease(ctx, change.versioned, operation)
+        self._on_step(Step.LEASED)
         try:
             if is_conditional(ctx):
                 await require_version(ctx, await change.versioned.read())
@@ -215,11 +241,13 @@ class WriteDoor:
             if replay is None:
                 raise in_flight()
             return replay
+        self._on_step(Step.INTENT_COMMITTED)
         try:
-            reply = await mutations.send(self._client, target_of(ctx), change.call)
+            reply = await self._send_in_time(ctx, change.call)
         except (UpstreamRefused, UpstreamUnavailable) as problem:
             await self._record_failure(ctx, change, operation, problem)
             raise
+        self._on_step(Step.ANSWERED)
         try:
             written = await self._record_success(ctx, change, operation, reply)
         except Exception as problem:
@@ -231,6 +259,7 @@ class WriteDoor:
                 hint="Look the object up before you repeat the call.",
                 outcome_unknown=True,
             ) from problem
+        self._on_step(Step.OUTCOME_COMMITTED)
         if self._listener is not None:
             self._listener.changed(ctx.tenant.id, ctx.sandbox.id)
         return written
@@ -249,8 +278,22 @@ class WriteDoor:
                 object_id, lease_s = change.versioned.object_id, self._lease_s
                 if not await unit.object_leases.take(ctx.sandbox.id, object_id, operation.id, lease_s=lease_s):
                     raise ObjectBusy("The change took too long to begin.", hint="Try again.", retry_after_s=1.0)
+            await unit.open_operations.begin(_to_row(ctx, change, operation), lease_s=self._lease_s)
             await self._recorder.record(unit, operation, Phase.INTENT, detail=change.detail)
+            self._on_step(Step.INTENT_WRITTEN)
         return True
+
+    async def _send_in_time(self, ctx: RequestContext, call: Call) -> Reply:
+        """Send a change. After the lease nothing may be on its way any more: others go by that."""
+        try:
+            async with asyncio.timeout(self._lease_s):
+                return await mutations.send(self._client, target_of(ctx), call)
+        except TimeoutError:
+            raise UpstreamUnavailable(
+                "Adobe Experience Platform did not answer in time, so it is not known whether the change was made.",
+                hint="Look the object up before you repeat the call.",
+                outcome_unknown=True,
+            ) from None
 
     async def _record_success(
         self, ctx: RequestContext, change: Change[Value], operation: Operation, reply: Reply
@@ -260,14 +303,18 @@ class WriteDoor:
             if ctx.idempotency_key is not None:
                 answer = to_answer(change.memory.keep(stored.value), reply)
                 await unit.idempotency_keys.settle(operation.id, answer)
-            event = await self._recorder.record(
-                unit,
-                operation,
-                Phase.SUCCEEDED,
-                resource=stored.resource,
-                detail={"upstreamStatus": reply.status, **change.detail},
-                upstream_request_id=reply.request_id,
-            )
+            closed = await unit.open_operations.close(operation.id)
+            event = None if closed else await unit.audit_events.newest_of(operation.id)
+            if event is None or event.phase != Phase.SUCCEEDED.value:
+                event = await self._recorder.record(
+                    unit,
+                    operation,
+                    Phase.SUCCEEDED,
+                    resource=stored.resource,
+                    detail={"upstreamStatus": reply.status, **change.detail},
+                    upstream_request_id=reply.request_id,
+                )
+            self._on_step(Step.OUTCOME_WRITTEN)
         self._count(change, Phase.SUCCEEDED)
         return Written(stored.value, event, reply.body)
 
@@ -277,6 +324,8 @@ class WriteDoor:
         log.error("door.answer_lost", action=change.action.value, exc_info=problem)
         reason = problem.detail if isinstance(problem, PublicError) else "AEP's answer could not be kept."
         async with self._database.write(ctx.tenant.id) as unit:
+            if not await unit.open_operations.doubt(operation.id):
+                return
             await unit.idempotency_keys.doubt(operation.id)
             await self._recorder.record(
                 unit,
@@ -298,6 +347,9 @@ class WriteDoor:
             detail |= {"upstreamStatus": problem.status, "upstreamCode": problem.upstream_code}
             upstream_request_id = problem.upstream_request_id
         async with self._database.write(ctx.tenant.id) as unit:
+            operations = unit.open_operations
+            if not await (operations.doubt(operation.id) if unknown else operations.close(operation.id)):
+                return  # the reconciler has found out what became of it
             if isinstance(problem, UpstreamRefused) and change.on_refusal is not None:
                 await change.on_refusal(unit, problem)
             if ctx.idempotency_key is not None:
@@ -309,3 +361,21 @@ class WriteDoor:
 
     def _count(self, change: Change[Value], phase: Phase) -> None:
         self._metrics.writes.labels(change.action.value, phase.value).inc()
+
+
+def _to_row(ctx: RequestContext, change: Change[Any], operation: Operation) -> OpenOperationRow:
+    return OpenOperationRow(
+        operation_id=operation.id,
+        sandbox_id=ctx.sandbox.id,
+        sandbox_name=ctx.sandbox.name,
+        call=change.operation,
+        action=change.action.value,
+        actor=author_of(ctx),
+        entrance=ctx.entrance.value,
+        request_id=ctx.request_id,
+        resource_type=change.resource.type,
+        resource_id=change.resource.id,
+        resource_name=change.resource.name,
+        sent=msgspec.json.encode(change.call.body).decode(),
+        before=None if change.before is None else msgspec.json.encode(change.before).decode(),
+    )

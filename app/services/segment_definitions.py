@@ -284,6 +284,7 @@ class SegmentDefinitionService:
             detail={"sent": patch} | ({} if restored_from is None else {"restoredFrom": restored_from}),
             memory=_MEMORY,
             versioned=self._versioned(ctx, aep_id),
+            before=snapshot(current) if current else None,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 
@@ -320,6 +321,7 @@ class SegmentDefinitionService:
             on_refusal=self._forget_when_gone(ctx, aep_id),
             memory=_MEMORY,
             versioned=self._versioned(ctx, aep_id),
+            before=snapshot(current) if current else None,
         )
         return await or_not_found(self._door.carry_out(ctx, change), _not_found(aep_id))
 

@@ -133,6 +133,16 @@ class AuditEventRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def created(self, resource_ids: Sequence[str]) -> set[str]:
+        """Return those of AEP's objects that are known to have been created through the gateway."""
+        statement = select(Row.resource_id).where(
+            Row.tenant_id == self._tenant_id,
+            Row.resource_id.in_(resource_ids),
+            Row.phase == "succeeded",
+            Row.action.endswith(":create"),
+        )
+        return {one for one in (await self._session.scalars(statement)).all() if one is not None}
+
     async def deleted(self, resource_ids: Sequence[str], *, since: datetime) -> set[str]:
         """Return those of AEP's objects that were deleted through the gateway since a moment."""
         statement = select(Row.resource_id).where(

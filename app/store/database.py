@@ -31,6 +31,7 @@ from app.store.idempotency_keys import IdempotencyKeyRepository
 from app.store.identity_providers import IdentityProviderRepository
 from app.store.notifications import Notice, Notices
 from app.store.object_leases import ObjectLeaseRepository
+from app.store.open_operations import OpenOperationRepository
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
@@ -81,6 +82,7 @@ class ReadUnit:
         self.audit_checkpoints = AuditCheckpointRepository(session, tenant_id)
         self.idempotency_keys = IdempotencyKeyRepository(session, tenant_id)
         self.object_leases = ObjectLeaseRepository(session, tenant_id)
+        self.open_operations = OpenOperationRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
         self.identity_providers = IdentityProviderRepository(session, tenant_id)

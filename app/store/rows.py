@@ -416,6 +416,41 @@ class ObjectLeaseRow(Base):
     leased_until: Mapped[datetime]
 
 
+class OpenOperationRow(Base):
+    """A change that was begun and whose outcome is not in the audit yet.
+
+    ``call`` is the operation at AEP, ``sent`` its body and ``before`` what the cache had of the object (with its
+    ``document``), both as JSON text. From
+    ``quiet_since`` on nothing more is sent for it. ``next_look_at`` says when AEP is to be read for its outcome;
+    ``None`` when that is in vain.
+    """
+
+    __tablename__ = "open_operations"
+    __table_args__ = (
+        Index("ix_open_operations_due", "tenant_id", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    operation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID]
+    sandbox_name: Mapped[str]
+    call: Mapped[str]
+    action: Mapped[str]
+    actor: Mapped[Document]
+    entrance: Mapped[str]
+    request_id: Mapped[str]
+    resource_type: Mapped[str]
+    resource_id: Mapped[str | None]
+    resource_name: Mapped[str | None]
+    sent: Mapped[str]
+    before: Mapped[str | None]
+    state: Mapped[str]
+    started_at: Mapped[datetime]
+    quiet_since: Mapped[datetime]
+    looks: Mapped[int]
+    next_look_at: Mapped[datetime | None]
+
+
 class AuditCheckpointRow(Base):
     """A signed statement about the first ``size`` events of a tenant's audit chain; append-only like the chain.
 
