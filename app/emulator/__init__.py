@@ -14,7 +14,7 @@ which a request walks:
     gate                  header checks in AEP's order; binds a call to (organization, sandbox)
     deeds                 what calls do: the permissions they need, and their names in the audit log
     segment_definitions, audiences, estimates, segment_jobs, export_jobs, schedules, search, merge_policies, sandboxes,
-    access_control, audit_log, schema_registry, external_audiences, profiles
+    access_control, audit_log, schema_registry, external_audiences, profiles, profile_events
                           one file per resource; `documents` and `bulk` are what several of them share
     ingestion, record_validation, record_stream, record_streams, membership_feed
                           records in, held to the schema, on their way; changes of membership out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from app.aep import errors as aep_errors
 from app.aep import headers, models, paths, times
-from app.emulator import deeds
+from app.emulator import deeds, profile_events
 from app.emulator.answers import Refusal, error_answer, json_answer
 from app.emulator.export_files import selected
 from app.emulator.gate import Call, Gate
@@ -25,10 +25,8 @@ from app.emulator.guardrails import GuardrailControl
 from app.emulator.merge_policies import merge_policies
 from app.emulator.profile_memberships import segment_membership
 from app.emulator.workplaces import Workplace, Workplaces
-from app.errors import InvalidRequest, NotImplementedYet, QuotaExceeded
+from app.errors import InvalidRequest, QuotaExceeded
 from app.evaluation.namespaces import NAMESPACES
-
-_EVENT_CLASS: Final = "_xdm.context.experienceevent"
 
 Document = dict[str, Any]
 
@@ -57,6 +55,8 @@ class Profiles:
     async def _entities(self, call: Call) -> Response:
         self._guardrails.count_profile_read(call.token.client_id, call.now_ms)
         query = call.request.query_params
+        if query.get("schema.name") == profile_events.EVENT_CLASS:
+            return await self._events(call)
         _check_class(query.get("schema.name"))
         entity_id, namespace = query.get("entityId", ""), query.get("entityIdNS", "")
         if not entity_id:
@@ -77,9 +77,22 @@ class Profiles:
             "tags": ["sample"],
             "identityGraph": _identity_graph(entity),
             "entity": selected(entity, fields) if fields else entity,
-            "lastModifiedAt": times.from_epoch_ms(place.population.made_ms).isoformat().replace("+00:00", "Z"),
+            "lastModifiedAt": _modified(place),
         }
         return json_answer({profile_id: shown})
+
+    async def _events(self, call: Call) -> Response:
+        query = call.request.query_params
+        wanted = profile_events.read_query(query, query.getlist("property"))
+        await _merge_policy_id(call)
+        place = self._workplaces.of(call)
+        found = await _find(place, wanted.profile, wanted.namespace)
+        if found is None:
+            raise Refusal(404, f"The entity {wanted.profile} is not found.")
+        _, profile_id, document = found
+        events = document.get("xEvent", [])
+        page = profile_events.page_of_events(wanted, profile_id, events, query.multi_items(), _modified(place))
+        return json_answer(page)
 
     async def _status(self, call: Call) -> Response:
         population = self._workplaces.of(call).population
@@ -135,12 +148,13 @@ def profile_error_answer(exc: Exception, request_id: str) -> Response:
 
 
 def _check_class(name: str | None) -> None:
-    if name == _EVENT_CLASS:
-        raise NotImplementedYet(
-            "Events of profiles are not read here", hint="Export them with additionalFields.eventList."
-        )
     if name != models.PROFILE_CLASS:
-        raise InvalidRequest(f"schema.name must be {models.PROFILE_CLASS}", path=("schema.name",))
+        known = f"{models.PROFILE_CLASS} or {profile_events.EVENT_CLASS}"
+        raise InvalidRequest(f"schema.name must be {known}", path=("schema.name",))
+
+
+def _modified(place: Workplace) -> str:
+    return times.from_epoch_ms(place.population.made_ms).isoformat().replace("+00:00", "Z")
 
 
 async def _merge_policy_id(call: Call) -> str:

@@ -15,6 +15,7 @@ PATH = "/data/core/ups/access/entities"
 STATUS = "/data/core/ups/previewsamplestatus"
 JOBS = "/data/core/ups/segment/jobs"
 PREVIEW = "/data/core/ups/preview"
+EVENTS = {"schema.name": "_xdm.context.experienceevent", "relatedSchema.name": "_xdm.context.profile"}
 
 
 async def _members(emulator: Emulator, rule: str) -> list[str]:
@@ -95,7 +96,14 @@ async def test_fields_choose_what_is_shown(emulator: Emulator) -> None:
         ({"entityId": "x", "mergePolicyId": "unknown"}, 404),
         ({}, 400),
         ({"entityId": "x", "schema.name": "other"}, 400),
-        ({"entityId": "x", "schema.name": "_xdm.context.experienceevent"}, 501),
+        ({"relatedEntityId": "x", **EVENTS}, 404),
+        ({"relatedEntityId": "x", **EVENTS, "mergePolicyId": "unknown"}, 404),
+        ({**EVENTS}, 400),
+        ({"relatedEntityId": "x", "schema.name": "_xdm.context.experienceevent"}, 400),
+        ({"relatedEntityId": "x", **EVENTS, "orderby": "name"}, 400),
+        ({"relatedEntityId": "x", **EVENTS, "limit": "0"}, 400),
+        ({"relatedEntityId": "x", **EVENTS, "startTime": "yesterday"}, 400),
+        ({"relatedEntityId": "x", **EVENTS, "property": "no operator"}, 400),
     ],
 )
 async def test_faults_have_the_shape_of_profile_access(emulator: Emulator, params: dict[str, str], status: int) -> None:
@@ -106,6 +114,63 @@ async def test_faults_have_the_shape_of_profile_access(emulator: Emulator, param
         ["cause", "message", "statusCode"],
         str(status),
     )
+
+
+async def _events(emulator: Emulator, profile: str, **params: Any) -> dict[str, Any]:
+    answer = await emulator.call("GET", PATH, params={**EVENTS, "relatedEntityId": profile, **params})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest.mark.parity("profiles.events", source="documents", note="AEP calls this read deprecated")
+async def test_the_events_of_a_profile_come_in_pages_in_the_order_of_time(emulator: Emulator) -> None:
+    xid = (await _members(emulator, 'select c from xEvent where c.eventType = "commerce.purchases"'))[0]
+    email = (await _profile(emulator, entityId=xid))["entity"]["identityMap"]["Email"][0]["id"]
+    whole = await _events(emulator, email, relatedEntityIdNS="email")
+    children = whole["children"]
+    moments = [one["timestamp"] for one in children]
+    assert len(children) > 3
+    assert moments == sorted(moments)
+    assert {one["relatedEntityId"] for one in children} == {xid}
+    assert [one["entityId"] for one in children] == [one["entity"]["_id"] for one in children]
+    assert (whole["_page"]["count"], whole["_page"]["next"], whole["_links"]) == (
+        len(children),
+        "",
+        {"next": {"href": ""}},
+    )
+
+    pages, start = [], {}
+    while True:
+        page = await _events(emulator, xid, limit=2, **start)
+        assert page["_page"]["count"] == len(page["children"])
+        pages += page["children"]
+        if not page["_page"]["next"]:
+            break
+        start = {"start": page["_page"]["next"]}
+        assert f"start={start['start']}" in page["_links"]["next"]["href"]
+    assert pages == children
+
+    newest = await _events(emulator, xid, orderby="-timestamp", fields="eventType")
+    assert [one["entityId"] for one in newest["children"]] == [one["entityId"] for one in reversed(children)]
+    assert set(newest["children"][0]["entity"]) == {"eventType"}
+
+
+@pytest.mark.parity("profiles.events_filters", source="documents")
+async def test_events_are_filtered_by_time_and_by_properties(emulator: Emulator) -> None:
+    xid = (await _members(emulator, 'select c from xEvent where c.eventType = "commerce.purchases"'))[0]
+    children = (await _events(emulator, xid))["children"]
+    begin, end = children[1]["timestamp"], children[-1]["timestamp"]
+    between = (await _events(emulator, xid, startTime=begin, endTime=end))["children"]
+    assert between == [one for one in children if begin <= one["timestamp"] < end]
+    bought = (await _events(emulator, xid, property="eventType=commerce.purchases"))["children"]
+    assert bought == [one for one in children if one["entity"]["eventType"] == "commerce.purchases"]
+    assert bought
+    dear = [one for one in bought if one["entity"]["commerce"]["order"]["priceTotal"] >= 50]
+    both = ["eventType=commerce.purchases", "commerce.order.priceTotal>=50"]
+    assert (await _events(emulator, xid, property=both))["children"] == dear
+    one = children[2]
+    assert (await _events(emulator, xid, entityId=one["entityId"]))["children"] == [one]
 
 
 async def test_a_caller_who_may_not_view_profiles_is_told_so(start: Start, state_folder: Path) -> None:
