@@ -7,7 +7,7 @@ PORT ?= 8080
 PROFILES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema parity language assets clean
+.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema parity language permissions assets clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ parity: setup-dev ## Write docs/parity.md anew from the markers of the tests.
 
 language: setup-dev ## Write the tables of docs/pql.md anew from the code and from runs.
 	$(BIN)/python -m tests.pql.language_page
+
+permissions: setup-dev ## Write the table of docs/permissions.md anew from the code.
+	$(BIN)/python -m tests.permissions_page
 
 assets: ## Build the GraphiQL page's assets anew (needs npm).
 	cd app/console/assets && npm ci && npm run build

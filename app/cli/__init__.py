@@ -3,7 +3,8 @@
 `demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database;
 `export-scenario` writes down what an emulator holds; `reconcile` finds out what became of changes without an
 outcome; `pql` reads rules; `audit` exports and verifies the audit; `tenant` checks tenants' way to Adobe and changes
-their credentials; `identity-provider` says who may vouch for people; `settings` prints what the environment may say.
+their credentials; `identity-provider` says who may vouch for people; `permissions` prints who may do what,
+`settings` what the environment may say.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from app.cli.identity_provider import identity_provider
 from app.cli.pql import pql
 from app.cli.tenant import tenant
 from app.errors import GatewayError
+from app.services.permissions import permissions_table
 from app.settings import environment_names
 
 cli = typer.Typer(
@@ -37,6 +39,12 @@ cli.add_typer(pql)
 cli.add_typer(audit)
 cli.add_typer(tenant)
 cli.add_typer(identity_provider)
+
+
+@cli.command("permissions")
+def permissions() -> None:
+    """Print every call of every entrance and the permissions that it needs, as a Markdown table."""
+    typer.echo(permissions_table())
 
 
 @cli.command("settings")

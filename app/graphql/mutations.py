@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 from strawberry.scalars import JSON
 
 from app.aep.models import PROFILE_CLASS
@@ -44,20 +45,20 @@ class CreateSegmentDefinitionInput:
             "expression": _rule(self.expression),
             "schema": {"name": PROFILE_CLASS},
         }
-        return document | _optional(self)
+        return document | {member: value for member, value in _members(self).items() if value is not None}
 
 
-@strawberry.input(description="A change of a segment definition; members that are left out stay as they are.")
+@strawberry.input(description="A change of a segment definition; members that are left out stay, null clears.")
 class UpdateSegmentDefinitionInput:
     """What to change."""
 
     id: strawberry.ID = strawberry.field(description="Global id of the definition.")
-    name: str | None = strawberry.field(default=None, description="A new name.")
-    expression: str | None = strawberry.field(default=None, description="A new rule, in PQL text.")
-    description: str | None = strawberry.field(default=None, description="A new description.")
-    merge_policy_id: str | None = strawberry.field(default=None, description="Another merge policy.")
-    ttl_in_days: int | None = strawberry.field(default=None, description="Another life of its memberships.")
-    evaluation: JSON | None = strawberry.field(default=None, description="AEP's evaluationInfo.")
+    name: str | None = strawberry.field(default=UNSET, description="A new name.")
+    expression: str | None = strawberry.field(default=UNSET, description="A new rule, in PQL text.")
+    description: str | None = strawberry.field(default=UNSET, description="A new description.")
+    merge_policy_id: str | None = strawberry.field(default=UNSET, description="Another merge policy.")
+    ttl_in_days: int | None = strawberry.field(default=UNSET, description="Another life of its memberships.")
+    evaluation: JSON | None = strawberry.field(default=UNSET, description="AEP's evaluationInfo.")
     expected_version: int | None = strawberry.field(
         default=None, description="The version that you have seen; a newer one is not overwritten."
     )
@@ -66,12 +67,12 @@ class UpdateSegmentDefinitionInput:
     )
 
     def to_patch(self) -> dict[str, Any]:
-        """Return the body of AEP's PATCH call."""
-        patch = _optional(self)
-        if self.name is not None:
+        """Return the body of AEP's PATCH call: what was given, null included."""
+        patch = {member: value for member, value in _members(self).items() if value is not UNSET}
+        if self.name is not UNSET:
             patch["name"] = self.name
-        if self.expression is not None:
-            patch["expression"] = _rule(self.expression)
+        if self.expression is not UNSET:
+            patch["expression"] = None if self.expression is None else _rule(self.expression)
         return patch
 
 
@@ -246,11 +247,11 @@ def _rule(expression: str) -> dict[str, str]:
     return {"type": "PQL", "format": "pql/text", "value": expression}
 
 
-def _optional(given: CreateSegmentDefinitionInput | UpdateSegmentDefinitionInput) -> dict[str, Any]:
-    members = {
+def _members(given: CreateSegmentDefinitionInput | UpdateSegmentDefinitionInput) -> dict[str, Any]:
+    """Return the members that a definition can be without, by AEP's names."""
+    return {
         "description": given.description,
         "mergePolicyId": given.merge_policy_id,
         "ttlInDays": given.ttl_in_days,
         "evaluationInfo": given.evaluation,
     }
-    return {name: value for name, value in members.items() if value is not None}

@@ -14,7 +14,7 @@ from app.graphql.context import Info
 from app.graphql.ids import from_global_id
 from app.graphql.types.audiences import Audience, AudienceConnection, AudienceFilterInput, to_audience
 from app.graphql.types.audiences import to_audience_connection as audience_connection
-from app.graphql.types.audit_events import AuditEventConnection, AuditEventFilterInput, to_connection
+from app.graphql.types.audit_events import AuditEventConnection, AuditEventFilterInput, to_audit_event, to_connection
 from app.graphql.types.estimates import Estimate, to_estimate
 from app.graphql.types.revisions import SegmentDefinitionRevision, to_revision
 from app.graphql.types.rules import ConvertedPql, ConvertPqlInput, RuleReport, to_rule_report
@@ -200,6 +200,8 @@ async def _node(info: Info, global_id: str) -> Node | None:
             return await _or_none(services.audiences.get(request, row_id), to_audience)
         case ("SegmentDefinitionRevision", row_id):
             return await _or_none(services.revisions.by_id(request, row_id), to_revision)
+        case ("AuditEvent", row_id):
+            return await _or_none(services.audit.get(request, row_id), to_audit_event)
     return None
 
 

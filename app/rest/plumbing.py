@@ -17,6 +17,7 @@ from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from app.services.door import Written
+from app.services.permissions import is_listed, not_listed
 from app.services.versions import etag_of
 from app.upstream.client import Reply
 
@@ -38,10 +39,14 @@ class Routes:
         self.routes: list[Route] = []
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """Serve ``method`` on ``path`` with ``handler``."""
+        """Serve ``method`` on ``path`` with ``handler``; refuse it without an entry in the table of permissions."""
+        call = f"{method} {path}"
+        listed = is_listed(call)
 
         async def endpoint(request: Request) -> Response:
             try:
+                if not listed:
+                    raise not_listed(call)
                 return await handler(request, _with_terms(request, request.state.context))
             except GatewayError as problem:
                 return self._render_error(request, problem)

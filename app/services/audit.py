@@ -61,6 +61,15 @@ class AuditService:
         cursors = tuple(encode_cursor([_CURSOR_KEY, row.sequence]) for row in found.rows)
         return Page(found.rows, cursors, found.has_next, found.has_previous, total)
 
+    async def get(self, ctx: RequestContext, id: UUID) -> AuditEventRow:
+        """Return one event of the tenant. Raises `Forbidden` or `NotFound`."""
+        require(ctx, "get_audit_event")
+        async with self._database.read(ctx.tenant.id) as unit:
+            event = await unit.audit_events.get(id)
+        if event is None:
+            raise NotFound(f"There is no audit event {id}.")
+        return event
+
     async def proof(self, ctx: RequestContext, event_id: str, *, consistent_from: int | None = None) -> EventProof:
         """Prove that an event is under the newest checkpoint, and that this one continues an older one.
 

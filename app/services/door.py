@@ -3,7 +3,8 @@
     permission -> replay of an idempotency key -> rule check -> lease and version check -> intent (committed) -> AEP
         -> outcome, row and revision (one transaction) -> answer
 
-A denial is recorded and nothing is sent. A key is claimed with the intent, and settled or given back with the outcome
+An attempt without the permission, or on an object that is not here, is recorded as
+denied, and nothing is sent. A key is claimed with the intent, and settled or given back with the outcome
 (`app.services.idempotency`). An object that has versions is changed by one writer at a time
 (`app.services.versions`). From the moment the intent is committed, exactly one of these follows it in
 the audit: ``succeeded``, ``failed``, or ``unknown`` when AEP did not answer and may have acted all the same. The walk
@@ -28,7 +29,7 @@ import structlog
 from app.audit.actions import Action, Phase
 from app.audit.recorder import AuditRecorder, Operation, Resource
 from app.context import RequestContext
-from app.errors import Forbidden, ObjectBusy, PublicError, UpstreamRefused, UpstreamUnavailable
+from app.errors import Forbidden, NotFound, ObjectBusy, PublicError, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import target_of
 from app.services.attribution import author_of
 from app.services.idempotency import (
@@ -163,13 +164,12 @@ class WriteDoor:
         `VersionConflict`, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`.
         """
         operation = Operation.of(ctx, change.action, change.resource)
-        await self._authorise(ctx, change, operation)
+        await self.authorise(ctx, change.operation, operation)
         self._on_step(Step.PERMITTED)
         claim = claim_of(ctx, change.operation, change.call)
         if claim is not None and (replay := await self._replay(ctx, change, claim)) is not None:
             return replay
-        if change.check is not None:
-            await change.check()
+        await self._check(change, operation)
         # A task of its own, so that a caller who hangs up cannot leave an intent without an outcome.
         task = asyncio.create_task(self._alone(ctx, change, operation, claim))
         self._running.add(task)
@@ -181,14 +181,29 @@ class WriteDoor:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _authorise(self, ctx: RequestContext, change: Change[Value], operation: Operation) -> None:
+    async def authorise(self, ctx: RequestContext, name: str, operation: Operation) -> None:
+        """Raise `Forbidden`, and record it, unless the actor may carry out the operation called ``name``."""
         try:
-            require(ctx, change.operation)
+            require(ctx, name)
         except Forbidden as denial:
-            self._count(change, Phase.DENIED)
-            detail = {"reason": denial.detail, "permission": denial.permission}
-            async with self._database.write(ctx.tenant.id) as unit:
-                await self._recorder.record(unit, operation, Phase.DENIED, detail=detail)
+            await self.deny(operation, denial)
+            raise
+
+    async def deny(self, operation: Operation, problem: Forbidden | NotFound) -> None:
+        """Record an attempt that was turned away: a permission is missing, or the object is not here."""
+        self._metrics.writes.labels(operation.action.value, Phase.DENIED.value).inc()
+        permission = problem.permission if isinstance(problem, Forbidden) else None
+        detail = {"reason": problem.detail, "permission": permission}
+        async with self._database.write(operation.actor.tenant_id) as unit:
+            await self._recorder.record(unit, operation, Phase.DENIED, detail=detail)
+
+    async def _check(self, change: Change[Value], operation: Operation) -> None:
+        if change.check is None:
+            return
+        try:
+            await change.check()
+        except NotFound as missing:
+            await self.deny(operation, missing)
             raise
 
     async def _replay(self, ctx: RequestContext, change: Change[Value], claim: Claim) -> Written[Value] | None:

@@ -146,8 +146,12 @@ class RevisionService:
         Raises `NotFound`, `InvalidRequest` when the definition is as it was in that version, and what an update
         raises.
         """
-        wanted = (await self.get(ctx, aep_id, version)).row.document
-        current = (await self._definitions.get(ctx, aep_id=aep_id)).document
+        attempt = await self._definitions.authorise(ctx, "update_segment_definition", aep_id)
+        try:
+            wanted = (await self.get(ctx, aep_id, version)).row.document
+            current = (await self._definitions.get(ctx, aep_id=aep_id)).document
+        except NotFound as missing:
+            raise await self._definitions.turned_away(attempt, missing) from None
         changes = edited_members(current, wanted)
         # Under an idempotency key the change may have been made already, and is to be answered as before.
         if not changes and ctx.idempotency_key is None:

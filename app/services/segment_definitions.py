@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.aep.models import SegmentDefinitionCreate, SegmentDefinitionPatch, with_text_expression
 from app.audit.actions import Action
-from app.audit.recorder import Resource
+from app.audit.recorder import Operation, Resource
 from app.context import RequestContext
 from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
 from app.services.aep_calls import or_not_found, target_of
@@ -35,6 +35,11 @@ from app.upstream import segment_definitions as upstream
 from app.upstream.client import AEPClient, Reply
 
 RESOURCE = "segment_definition"
+
+_CHANGES = {
+    "update_segment_definition": Action.SEGMENT_DEFINITION_UPDATE,
+    "delete_segment_definition": Action.SEGMENT_DEFINITION_DELETE,
+}
 _VERSIONS_LOOKED_AT = 100
 _MEMORY = Memory(snapshot, lambda kept, _reply: from_snapshot(SegmentDefinitionRow, kept))
 
@@ -181,12 +186,24 @@ class SegmentDefinitionService:
             origin = Origin(drift=state is not None and state.succeeded_at is not None)
             return await unit.segment_definitions.put(ctx.sandbox.id, document, now=datetime.now(UTC), origin=origin)
 
-    async def aep_id_for(self, ctx: RequestContext, id: UUID, operation: str) -> str:
-        """Return AEP's id of the definition that a change names by the gateway's id. Raises `NotFound`.
+    async def authorise(self, ctx: RequestContext, operation: str, named: str) -> Operation:
+        """Return the attempt to change the definition of this id. Raises `Forbidden`, and records it."""
+        attempt = Operation.of(ctx, _CHANGES[operation], Resource(RESOURCE, named))
+        await self._door.authorise(ctx, operation, attempt)
+        return attempt
 
-        A deletion that is repeated under its idempotency key names a definition that is gone: the key remembers it.
+    async def turned_away(self, attempt: Operation, missing: NotFound) -> NotFound:
+        """Record an attempt on something that is not here, and return the error to raise."""
+        await self._door.deny(attempt, missing)
+        return missing
+
+    async def aep_id_for(self, ctx: RequestContext, id: UUID, operation: str) -> str:
+        """Return AEP's id of the definition that a change names by the gateway's id. Raises `Forbidden` or `NotFound`.
+
+        Both are recorded as denied, so that guessed ids leave a trace. A deletion that is repeated under its
+        idempotency key names a definition that is gone: the key remembers it.
         """
-        require(ctx, "get_segment_definition")
+        attempt = await self.authorise(ctx, operation, str(id))
         async with self._database.read(ctx.tenant.id) as unit:
             row = await unit.segment_definitions.get(ctx.sandbox.id, id)
             if row is None and ctx.idempotency_key is not None:
@@ -194,7 +211,7 @@ class SegmentDefinitionService:
                 key = await unit.idempotency_keys.find(scope)
                 row = None if key is None or key.answer is None else _MEMORY.recall(*from_answer(key.answer))
         if row is None or row.id != id:
-            raise _not_found(str(id))
+            raise await self.turned_away(attempt, _not_found(str(id)))
         return row.aep_id
 
     async def get_many(self, ctx: RequestContext, aep_ids: Sequence[str]) -> dict[str, SegmentDefinitionRow]:

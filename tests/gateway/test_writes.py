@@ -234,3 +234,40 @@ async def test_a_definition_tells_what_its_rule_says(stack: Stack) -> None:
     report = (await stack.graphql(check, {"rule": other}))["data"]["validatePql"]
     assert report["hash"] == said["hash"]
     assert "no-time-window" in [one["code"] for one in report["diagnostics"]]
+
+
+async def test_null_clears_a_member_and_leaving_it_out_keeps_it(stack: Stack) -> None:
+    made = (await create(stack, unique("Cleared")))["segmentDefinition"]
+    change = (
+        "mutation ($i: UpdateSegmentDefinitionInput!) { m: updateSegmentDefinition(input: $i) "
+        "{ segmentDefinition { name description ttlInDays } userErrors { path code } } }"
+    )
+
+    async def update(**members: object) -> dict[str, Any]:
+        answer = await stack.graphql(change, {"i": {"id": made["id"], **members}})
+        return dict(answer["data"]["m"])
+
+    await update(description="kept", ttlInDays=30)
+    assert (await update(ttlInDays=None))["segmentDefinition"] == {
+        "name": made["name"],
+        "description": "kept",
+        "ttlInDays": None,
+    }
+    assert (await update(description=None))["segmentDefinition"]["description"] is None
+    refused = await update(expression=None)
+    assert refused["segmentDefinition"] is None
+    assert [one["code"] for one in refused["userErrors"]] == ["INVALID_REQUEST"]
+    assert [one["code"] for one in (await update(name=None))["userErrors"]] == ["INVALID_REQUEST"]
+
+
+async def test_the_event_of_a_change_is_a_node(stack: Stack) -> None:
+    await create(stack, unique("Told"))
+    event = (await stack.graphql("{ auditEvents(first: 1) { nodes { id } } }"))["data"]["auditEvents"]["nodes"][0]
+    asked = await stack.graphql(
+        "query ($id: ID!) { node(id: $id) { id ... on AuditEvent { action phase } } }", {"id": event["id"]}
+    )
+    assert asked["data"]["node"] == {
+        "id": event["id"],
+        "action": "sandbox:segment_definition:create",
+        "phase": "SUCCEEDED",
+    }

@@ -1,0 +1,1 @@
+"""Nothing crosses from one organization, or one sandbox, to another: every call there is, tried."""
