@@ -29,11 +29,16 @@ from app.asgi import SECURITY_HEADERS, BodyLimit, SecurityHeaders, TrailingSlash
 from app.audit.checkpoints import CheckpointKey, CheckpointWriter
 from app.audit.recorder import AuditRecorder
 from app.auth.bearer import BearerAuthenticator
+from app.auth.browser import BrowserSessions
 from app.auth.clients import ClientTokens
+from app.auth.last_use import LastUse
 from app.auth.middleware import ContextMiddleware, RequestMiddleware
 from app.auth.people_tokens import PeopleTokens
+from app.auth.sessions import Sessions
+from app.auth.sign_in import SignIn
 from app.auth.signing import SigningKeys
 from app.console.app import console_routes, wants_page
+from app.console.sign_in import sign_in_routes
 from app.context import Entrance
 from app.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge
 from app.graphql.app import graphql_routes
@@ -155,11 +160,22 @@ async def build_gateway(
         await SigningKeys.load(database, sealer),
         lifetime_s=settings.security.access_token_lifetime_s,
     )
-    people = PeopleTokens(database, OpenIDClient(outbound), People(database, AuditRecorder()))
-    background = [sync.run, checkpoints.run, notifications.run, reconciler.run]
+    providers, recorder = OpenIDClient(outbound), AuditRecorder()
+    people = PeopleTokens(database, providers, People(database, recorder))
+    last_use = LastUse(database)
+    sessions = Sessions(
+        database,
+        recorder,
+        last_use,
+        idle_s=settings.sign_in.session_idle_s,
+        lifetime_s=settings.sign_in.session_lifetime_s,
+    )
+    browsers = BrowserSessions(sessions, settings.sign_in.public_url)
+    background = [sync.run, checkpoints.run, notifications.run, reconciler.run, last_use.run]
     app = Starlette(
         routes=[
             *console_routes(),
+            *sign_in_routes(SignIn(database, sealer, providers, people), browsers),
             *graphql_routes(services),
             *facade_routes(services),
             *v1_routes(services),
@@ -167,7 +183,11 @@ async def build_gateway(
             *_operations_routes(database, metrics),
         ],
         middleware=_middleware(
-            database, BearerAuthenticator(database, clients, people), metrics, settings.server.max_body_bytes
+            database,
+            BearerAuthenticator(database, clients, people, last_use),
+            browsers,
+            metrics,
+            settings.server.max_body_bytes,
         ),
         exception_handlers={404: _not_found, 405: _method_not_allowed, Exception: _unexpected},
         lifespan=_lifespan(database, outbound, tokens, door, background),
@@ -202,7 +222,11 @@ def _services(settings: Settings, database: Database, upstream: AEPClient, door:
 
 
 def _middleware(
-    database: Database, authenticator: BearerAuthenticator, metrics: Metrics, max_body_bytes: int
+    database: Database,
+    authenticator: BearerAuthenticator,
+    browsers: BrowserSessions,
+    metrics: Metrics,
+    max_body_bytes: int,
 ) -> list[Middleware]:
     """What a request meets before its route, outermost first."""
     return [
@@ -212,6 +236,7 @@ def _middleware(
         Middleware(
             ContextMiddleware,
             authenticator=authenticator,
+            browsers=browsers,
             resolver=TenancyResolver(database),
             entrance_of=entrance_of,
             render_error=error_response,

@@ -8,6 +8,7 @@ slip cannot silently leave a default in place.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,6 +60,25 @@ class SecuritySettings(_Settings):
         "folder, readable by its owner only.",
     )
     access_token_lifetime_s: int = Field(3600, ge=60, description="Life of a token issued to an integration.")
+
+
+class SignInSettings(_Settings):
+    """How people sign in by browser."""
+
+    public_url: str | None = Field(
+        None,
+        description="Address by which browsers reach the gateway, such as https://gateway.example; the default is what "
+        "the request says.",
+    )
+    session_idle_s: int = Field(3600, ge=300, description="Time without use after which a browser's session ends.")
+    session_lifetime_s: int = Field(43_200, ge=300, description="Longest life of a browser's session.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
+            raise ValueError("must be a scheme and a host, such as https://gateway.example, without a path")
+        return value
 
 
 class AuditSettings(_Settings):
@@ -124,6 +144,7 @@ GROUPS: tuple[type[_Settings], ...] = (
     ServerSettings,
     DatabaseSettings,
     SecuritySettings,
+    SignInSettings,
     AuditSettings,
     UpstreamSettings,
     WriteSettings,
@@ -141,6 +162,7 @@ class Settings:
         server: ServerSettings | None = None,
         database: DatabaseSettings | None = None,
         security: SecuritySettings | None = None,
+        sign_in: SignInSettings | None = None,
         audit: AuditSettings | None = None,
         upstream: UpstreamSettings | None = None,
         write: WriteSettings | None = None,
@@ -150,6 +172,7 @@ class Settings:
         self.server = server or ServerSettings()
         self.database = database or DatabaseSettings()
         self.security = security or SecuritySettings()
+        self.sign_in = sign_in or SignInSettings()
         self.audit = audit or AuditSettings()
         self.upstream = upstream or UpstreamSettings()
         self.write = write or WriteSettings()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from app.aep import headers as aep_headers
 from app.auth.clients import ISSUER, ClientTokens
+from app.auth.last_use import LastUse, Used
 from app.auth.people_tokens import PeopleTokens, issuer_of
 from app.context import Actor, ActorKind
 from app.errors import Unauthenticated
@@ -38,12 +39,14 @@ class BearerAuthenticator:
         database: Database,
         clients: ClientTokens,
         people: PeopleTokens | None = None,
+        last_use: LastUse | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._clients = clients
         self._people = people
+        self._last_use = last_use
         self._clock = clock
 
     async def authenticate(self, authorization: str | None, *, organization: str | None = None) -> Identity:
@@ -76,6 +79,8 @@ class BearerAuthenticator:
             person = await unit.tenancy.person(key.person_id)
         if person is None or person.disabled_at is not None:
             raise _bad_key()
+        if self._last_use is not None:
+            self._last_use.note(Used.ACCESS_KEY, key.tenant_id, key.id, self._clock())
         return Actor(ActorKind.PERSON, person.id, person.email, person.tenant_id, person.issuer, person.subject)
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.aep import headers as aep_headers
 from app.auth.bearer import BearerAuthenticator, Identity
+from app.auth.browser import BrowserSessions
 from app.context import Entrance
 from app.errors import Forbidden, GatewayError
 from app.telemetry import Metrics
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 # Says what kind of entrance a request came through; None where anybody may enter.
 EntranceOf = Callable[[Request], Entrance | None]
+_PAGES_CALL = {Entrance.GRAPHQL, Entrance.REST}
 RenderError = Callable[[Request, GatewayError], Response]
 
 
@@ -90,12 +92,14 @@ class ContextMiddleware:
         app: ASGIApp,
         *,
         authenticator: BearerAuthenticator,
+        browsers: BrowserSessions,
         resolver: TenancyResolver,
         entrance_of: EntranceOf,
         render_error: RenderError,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._browsers = browsers
         self._resolver = resolver
         self._entrance_of = entrance_of
         self._render_error = render_error
@@ -115,14 +119,22 @@ class ContextMiddleware:
         await self._app(scope, receive, send)
 
     async def _admit(self, request: Request, entrance: Entrance) -> None:
-        identity = await self._authenticator.authenticate(
-            request.headers.get(aep_headers.AUTHORIZATION), organization=named_organization(request.headers)
-        )
+        identity = await self._identity(request, entrance)
         _require_own_api_key(identity, request.headers.get(aep_headers.API_KEY))
         request.state.context = await self._resolver.resolve(
             identity.actor, request.headers, entrance=entrance, request_id=request.state.request_id
         )
         structlog.contextvars.bind_contextvars(tenant_id=str(identity.actor.tenant_id), actor_id=str(identity.actor.id))
+
+    async def _identity(self, request: Request, entrance: Entrance) -> Identity:
+        authorization = request.headers.get(aep_headers.AUTHORIZATION)
+        # A session is for pages; AEP's paths are for programs, which bring a token.
+        if authorization is None and entrance in _PAGES_CALL:
+            actor = await self._browsers.actor(request)
+            if actor is not None:
+                return Identity(actor, None)
+        organization = named_organization(request.headers)
+        return await self._authenticator.authenticate(authorization, organization=organization)
 
 
 def _require_own_api_key(identity: Identity, api_key: str | None) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from app.errors import InternalError
+from app.store.access_keys import AccessKeyRepository
 from app.store.audiences import AudienceRepository
 from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
@@ -35,6 +36,7 @@ from app.store.open_operations import OpenOperationRepository
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
+from app.store.sessions import SessionRepository
 from app.store.sync_states import SyncStateRepository
 from app.store.tenants import DirectoryRepository, TenancyRepository
 from app.store.upstream_tokens import UpstreamTokenRepository
@@ -86,6 +88,8 @@ class ReadUnit:
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
         self.identity_providers = IdentityProviderRepository(session, tenant_id)
+        self.access_keys = AccessKeyRepository(session, tenant_id)
+        self.sessions = SessionRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
 
 

@@ -22,6 +22,7 @@ from app.store.rows import (
     ProductProfileRow,
     RevokedTokenRow,
     SandboxRow,
+    SessionRow,
     SigningKeyRow,
     TenantCredentialRow,
     TenantRow,
@@ -52,6 +53,11 @@ class DirectoryRepository:
     async def access_key(self, key_hash: bytes) -> AccessKeyRow | None:
         """Return the access key with this hash."""
         statement = select(AccessKeyRow).where(AccessKeyRow.key_hash == key_hash)
+        return (await self._session.scalars(statement)).one_or_none()
+
+    async def session(self, token_hash: bytes) -> SessionRow | None:
+        """Return the session whose token has this hash."""
+        statement = select(SessionRow).where(SessionRow.token_hash == token_hash)
         return (await self._session.scalars(statement)).one_or_none()
 
     async def identity_providers(self, issuer: str) -> Sequence[IdentityProviderRow]:

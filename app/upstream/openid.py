@@ -9,12 +9,13 @@ Sources: OpenID Connect Discovery 1.0, sections 3, 4.2 and 4.3; RFC 7517.
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import httpx
 import msgspec
@@ -57,6 +58,25 @@ class ProviderMetadata:
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str | None = None
+    takes_basic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """With what a code is exchanged: the log-in client, and what was said when the code was asked for."""
+
+    client_id: str
+    client_secret: str | None = field(repr=False)
+    redirect_uri: str
+    verifier: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a code was exchanged for."""
+
+    id_token: str = field(repr=False)
+    access_token: str | None = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -117,6 +137,40 @@ class OpenIDClient:
             raise _unavailable(issuer)
         return found
 
+    async def exchange(self, issuer: str, code: str, login: Login) -> Granted | None:
+        """Exchange an authorization code; ``None`` when the provider refuses. Raises `ProviderUnavailable`."""
+        metadata = await self.metadata(issuer)
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": login.redirect_uri,
+            "code_verifier": login.verifier,
+        }
+        headers = {"accept": "application/json"}
+        if login.client_secret is not None and metadata.takes_basic:
+            headers["authorization"] = _basic(login.client_id, login.client_secret)
+        else:
+            form["client_id"] = login.client_id
+            if login.client_secret is not None:
+                form["client_secret"] = login.client_secret
+        status, document = await self._call(issuer, "POST", metadata.token_endpoint, headers, form)
+        if status != 200:
+            log.warning("openid.code_refused", issuer=issuer, status=status, error=str(document.get("error"))[:80])
+            return None
+        id_token, access_token = document.get("id_token"), document.get("access_token")
+        if not isinstance(id_token, str):
+            return None
+        return Granted(id_token, access_token if isinstance(access_token, str) else None)
+
+    async def userinfo(self, issuer: str, access_token: str | None) -> dict[str, Any]:
+        """Return what the provider says of the person besides the ID token; nothing where it offers nothing."""
+        metadata = await self.metadata(issuer)
+        if metadata.userinfo_endpoint is None or access_token is None:
+            return {}
+        headers = {"accept": "application/json", "authorization": f"Bearer {access_token}"}
+        status, document = await self._call(issuer, "GET", metadata.userinfo_endpoint, headers)
+        return document if status == 200 else {}
+
     def _find(self, issuer: str, kid: str | None, algorithm: str) -> PublicKey | None:
         fitting = [key for key in self._keys[issuer].keys if _fits(key, algorithm)]
         if kid is None:
@@ -143,12 +197,28 @@ class OpenIDClient:
         log.info("openid.keys_read", issuer=issuer, keys=len(kept.keys))
 
     async def _document(self, issuer: str, url: str) -> dict[str, Any]:
+        status, document = await self._call(issuer, "GET", url, {"accept": "application/json"})
+        if status != 200:
+            log.warning("openid.document_refused", issuer=issuer, status=status)
+            raise _unavailable(issuer)
+        return document
+
+    async def _call(
+        self, issuer: str, method: str, url: str, headers: dict[str, str], form: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and document of an answer; one that is no object reads as an empty one with status 502."""
+        call: dict[str, Any] = {"headers": headers, "data": form, "timeout": _TIMEOUT, "follow_redirects": False}
         try:
-            async with self._http.stream("GET", url, timeout=_TIMEOUT, follow_redirects=False) as reply:
-                return _object(await _body(reply)) if reply.status_code == 200 else _refuse(reply.status_code)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as problem:
-            log.warning("openid.document_failed", issuer=issuer, error=type(problem).__name__)
+            async with self._http.stream(method, url, **call) as reply:
+                document = _document_of(await _body(reply))
+                return (reply.status_code, document) if document is not None else (502, {})
+        except (httpx.HTTPError, httpx.InvalidURL, _TooLarge) as problem:
+            log.warning("openid.call_failed", issuer=issuer, error=type(problem).__name__)
             raise _unavailable(issuer) from problem
+
+
+class _TooLarge(Exception):
+    """A document that nobody needs to read to its end."""
 
 
 async def _body(reply: httpx.Response) -> bytes:
@@ -156,19 +226,16 @@ async def _body(reply: httpx.Response) -> bytes:
     async for chunk in reply.aiter_bytes():
         body += chunk
         if len(body) > MAX_DOCUMENT_BYTES:
-            raise ValueError("the document is too large")
+            raise _TooLarge
     return bytes(body)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    document = msgspec.json.decode(body)
-    if not isinstance(document, dict):
-        raise ValueError("the document is no object")
-    return document
-
-
-def _refuse(status: int) -> dict[str, Any]:
-    raise ValueError(f"status {status}")
+def _document_of(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _metadata(issuer: str, document: dict[str, Any]) -> ProviderMetadata:
@@ -181,7 +248,10 @@ def _metadata(issuer: str, document: dict[str, Any]) -> ProviderMetadata:
     userinfo = document.get("userinfo_endpoint")
     known = userinfo if isinstance(userinfo, str) and is_secure_address(userinfo) else None
     authorization, token, keys = map(str, addresses)
-    return ProviderMetadata(issuer, authorization, token, keys, known)
+    methods = document.get("token_endpoint_auth_methods_supported")
+    # Without the member, basic authentication is what every provider takes.
+    takes_basic = not isinstance(methods, list) or "client_secret_basic" in methods
+    return ProviderMetadata(issuer, authorization, token, keys, known, takes_basic)
 
 
 def _keys(document: dict[str, Any]) -> list[PublicKey]:
@@ -214,3 +284,8 @@ def _unavailable(issuer: str) -> ProviderUnavailable:
         hint="Try again in a moment; an administrator checks that the issuer is spelled as the provider spells it.",
         retry_after_s=REFETCH_PAUSE_S,
     )
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    # RFC 6749, 2.3.1: both are form-encoded before they are put together.
+    return "Basic " + b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()

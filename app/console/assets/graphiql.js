@@ -1,7 +1,7 @@
-// The GraphiQL page: an editor over /graphql that sends the access key and sandbox typed into the bar above it.
+// The GraphiQL page: an editor over /graphql for who is signed in, or for the access key typed into the bar above it.
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
-import { createElement as h, useMemo, useState } from 'react';
+import { createElement as h, useEffect, useMemo, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import 'graphiql/style.css';
 import './graphiql.css';
@@ -13,7 +13,7 @@ globalThis.MonacoEnvironment = {
   },
 };
 
-const EXAMPLE = `# Paste an access key into the bar above, then run this.
+const EXAMPLE = `# Sign in, or paste an access key into the bar above, then run this.
 {
   viewer {
     name
@@ -33,7 +33,23 @@ function Field({ label, value, onChange, type = 'text', placeholder }) {
   return h('label', null, label, h('input', { type, value, placeholder, onChange: onInput, autoComplete: 'off' }));
 }
 
+// Who is signed in in this browser. The session itself is in a cookie that no script can read.
+function SignedIn({ person }) {
+  if (!person) return h('a', { href: '/login?return_to=/graphql' }, 'Sign in');
+  const signOut = async () => {
+    await fetch('/logout', { method: 'POST' });
+    location.reload();
+  };
+  return h('span', { className: 'person' }, person.name, h('button', { type: 'button', onClick: signOut }, 'Sign out'));
+}
+
 function Page() {
+  const [person, setPerson] = useState(null);
+  useEffect(() => {
+    fetch('/session')
+      .then((reply) => reply.json())
+      .then((session) => setPerson(session.person));
+  }, []);
   // The key stays in this tab's memory: it is neither stored nor put into the address.
   const [key, setKey] = useState('');
   const [sandbox, setSandbox] = useState('');
@@ -52,8 +68,9 @@ function Page() {
       h('strong', null, 'Segment gateway'),
       h(Field, { label: 'Access key', type: 'password', value: key, onChange: setKey, placeholder: 'sgk_…' }),
       h(Field, { label: 'Sandbox', value: sandbox, onChange: setSandbox, placeholder: 'the default one' }),
+      h(SignedIn, { person }),
     ),
-    h(GraphiQL, { key: `${key}/${sandbox}`, fetcher, initialQuery: EXAMPLE, forcedTheme: 'light' }),
+    h(GraphiQL, { key: `${person?.name}/${key}/${sandbox}`, fetcher, initialQuery: EXAMPLE, forcedTheme: 'light' }),
   );
 }
 
