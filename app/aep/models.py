@@ -249,6 +249,7 @@ class PreviewRequest(AEPModel):
     predicate_type: ExpressionFormat = "pql/text"
     predicate_model: str = PROFILE_CLASS
     graph_type: Literal["pdg", "none"] = "none"
+    merge_policy_id: str | None = None
 
     @field_validator("predicate_type", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from app.emulator.answers import Refusal, json_answer
 from app.emulator.background import Background
 from app.emulator.clock import Clock
 from app.emulator.gate import Call, Gate
+from app.emulator.merge_policies import merge_policy
 from app.emulator.organizations import Organization
 from app.emulator.populations import Population, Populations, Reading
 from app.emulator.rules import Rule, RuleBook
@@ -82,6 +83,7 @@ class Estimates:
         body = await call.json()
         request = models.read_model(models.PreviewRequest, body)
         rule = self._rules.parse(call.organization, request.predicate_expression, request.predicate_type)
+        policy = await merge_policy(call, request.merge_policy_id)
         query_id = str(uuid.uuid4())
         preview_id = PreviewId(f"app-{call.organization.slug}", query_id).encode()
         document = {
@@ -89,6 +91,7 @@ class Estimates:
             "expression": rule.text,
             "format": rule.format,
             "graphType": request.graph_type,
+            "mergePolicyId": policy["id"],
             "state": "NEW",
             "asOfMs": call.now_ms,
             "createdBy": call.token.user_id,

@@ -1,8 +1,10 @@
 """The calls under ``/config/mergePolicies``: how the fragments of a profile become one.
 
-The sample holds merged profiles already, so every policy gives the same result; what counts here is that a
-``mergePolicyId`` means something, and that streaming and edge need a policy that is active on edge. Each sandbox begins
-with one policy, which is the default until another one is made the default, and which cannot be deleted.
+Attributes are merged when a record arrives: the one that came last wins, as with ``timestampOrdered``, and there is no
+way back to the single fragments. So every policy gives the same profiles, and ``dataSetPrecedence`` is only kept. What
+counts is that a ``mergePolicyId`` means something, that each class of entities has a default of its own, and that
+streaming and edge need a policy that is active on edge. Each sandbox begins with one policy for profiles, which is the
+default until another one is made the default, and which cannot be deleted. The first policy for accounts is theirs.
 Source: Adobe's merge-policy reference (read December 2025).
 """
 
@@ -61,9 +63,9 @@ class AttributeMerge(AEPModel):
 
 
 class ProfileClass(AEPModel):
-    """The class of the merged entities."""
+    """The class of the merged entities: people, or the accounts of account audiences."""
 
-    name: Literal["_xdm.context.profile"]
+    name: Literal["_xdm.context.profile", "_xdm.context.account"]
 
 
 class MergePolicyBody(AEPModel):
@@ -83,10 +85,14 @@ def first_merge_policy_id(sandbox_id: str) -> str:
 
 
 async def merge_policies(store: Store, organization: Organization, sandbox: EmulatedSandbox) -> list[Document]:
-    """Return the policies of a sandbox as the service shows them, oldest first."""
+    """Return the policies of a sandbox as the service shows them, oldest first. Each class has one default."""
     stored = await _stored(store, organization, sandbox)
-    default = max(stored, key=lambda one: one["_rank"])
-    return [_view(one) | {"default": one is default} for one in stored]
+    defaults: dict[str, Document] = {}
+    for one in stored:
+        best = defaults.setdefault(one["schema"]["name"], one)
+        if one["_rank"] > best["_rank"]:
+            defaults[one["schema"]["name"]] = one
+    return [_view(one) | {"default": one is defaults[one["schema"]["name"]]} for one in stored]
 
 
 async def _stored(store: Store, organization: Organization, sandbox: EmulatedSandbox) -> list[Document]:
@@ -99,8 +105,12 @@ async def _stored(store: Store, organization: Organization, sandbox: EmulatedSan
 
 
 async def merge_policy(call: Call, wanted: str | None) -> Document:
-    """Return the policy with an id, or the default one. Raises Refusal."""
-    known = await merge_policies(call.store, call.organization, call.sandbox)
+    """Return the policy for profiles with an id, or the default one. Raises Refusal."""
+    known = [
+        one
+        for one in await merge_policies(call.store, call.organization, call.sandbox)
+        if one["schema"]["name"] == models.PROFILE_CLASS
+    ]
     found = next((one for one in known if (one["id"] == wanted if wanted else one["default"])), None)
     if found is None:
         ids = ", ".join(one["id"] for one in known)
@@ -189,6 +199,8 @@ class MergePolicies:
     async def _change(self, call: Call, given: MergePolicyBody) -> Response:
         stored = await _find(call)
         call.touches(stored["id"], given.name)
+        if given.schema_.name != stored["schema"]["name"]:
+            raise Refusal(400, "The class of a merge policy cannot be changed. Make another policy for that class.")
         if stored["default"] and not given.default:
             raise Refusal(400, "The default merge policy stays the default until another one is made the default.")
         changed = {
@@ -209,7 +221,9 @@ class MergePolicies:
         stored = await _find(call)
         identifier = stored["id"]
         call.touches(identifier, stored["name"])
-        if stored["default"] or identifier == first_merge_policy_id(call.sandbox.id):
+        others = [one for one in await _all(call) if one["schema"] == stored["schema"] and one["id"] != identifier]
+        is_needed = stored["default"] and bool(others)
+        if is_needed or identifier == first_merge_policy_id(call.sandbox.id):
             raise Refusal(400, "The default merge policy, and the one that a sandbox begins with, cannot be deleted.")
         used = AudienceQuery(_OLDEST_FIRST, 0, 1, keep=lambda one: one.get("mergePolicyId") == identifier)
         if (await call.store.audiences(used))[1]:

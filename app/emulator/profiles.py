@@ -160,6 +160,8 @@ def _modified(place: Workplace) -> str:
 async def _merge_policy_id(call: Call) -> str:
     wanted = call.request.query_params.get("mergePolicyId")
     for policy in await merge_policies(call.store, call.organization, call.sandbox):
+        if policy["schema"]["name"] != models.PROFILE_CLASS:
+            continue
         if policy["id"] == wanted or (not wanted and policy["default"]):
             return str(policy["id"])
     raise Refusal(404, f"The merge policy {wanted} is not found.")

@@ -132,7 +132,7 @@ async def _export_order(
     stands for the sandbox's own snapshot.
     """
     known = await merge_policies(place.store, place.organization, place.sandbox)
-    policy = next(one for one in known if one["default"])
+    policy = next(one for one in known if one["default"] and one["schema"]["name"] == models.PROFILE_CLASS)
     snapshot = uuid.uuid5(uuid.UUID(place.sandbox.id), "profile snapshot").hex[:24]
     request: Document = {
         "destination": {"datasetId": str(document["properties"].get("datasetId") or snapshot)},

@@ -16,6 +16,7 @@ from app.emulator.bulk import bulk_answer
 from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
 from app.emulator.guardrails import GuardrailControl
+from app.emulator.merge_policies import merge_policy
 from app.emulator.on_demand import check_on_demand
 from app.emulator.segment_job_work import (
     ALL_SEGMENTS,
@@ -84,7 +85,10 @@ class SegmentJobs:
         return json_answer(paging.p2_body(children, total, request, path="/segment/jobs", filters=repeated))
 
     async def _create(self, call: Call) -> Response:
-        ids = _asked_segments(await call.json())
+        body = await call.json()
+        ids = _asked_segments(body)
+        if isinstance(body, Mapping) and body.get("mergePolicyId") is not None:
+            await merge_policy(call, str(body["mergePolicyId"]))
         definitions = await evaluable_definitions(call.store, ids)
         for definition in definitions if ids != [ALL_SEGMENTS] else []:
             call.touches(definition["id"], definition["name"])

@@ -299,3 +299,30 @@ async def test_audiences_outlive_a_restart(start: Start) -> None:
         made = await _add(emulator, EXTERNAL)
     async with start() as emulator:
         assert (await emulator.call("GET", f"{PATH}/{made['id']}")).json() == made
+
+
+@pytest.mark.parity("audiences.sort", source="documents", note="attributes other than updateTime: assumed")
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("name:asc", ["A", "B", "C"]),
+        ("name:desc", ["C", "B", "A"]),
+        ("originName:asc,name:desc", ["A", "C", "B"]),
+        ("namespace:desc,name:asc", ["A", "B", "C"]),
+        ("type:desc,audienceId:desc", ["C", "B", "A"]),
+        ("lifecycleState:asc,name:asc", ["C", "A", "B"]),
+        ("creationTime:asc,name:desc", ["C", "B", "A"]),
+    ],
+)
+async def test_lists_are_sorted_by_several_attributes(emulator: Emulator, sort: str, expected: list[str]) -> None:
+    common = {"type": "ExternalSegment", "originName": "CUSTOM_UPLOAD", "datasetId": "d"}
+    for name, more in (
+        ("A", {"namespace": "z", "originName": "AUDIENCE_MANAGER"}),
+        ("B", {"namespace": "crm"}),
+        ("C", {"namespace": "crm", "lifecycleState": "draft"}),
+    ):
+        body = common | {"name": name, "audienceId": name} | more
+        made = await emulator.call("POST", "/data/core/ups/audiences", json=body)
+        assert made.status_code == 201, made.text
+    answer = await emulator.call("GET", "/data/core/ups/audiences", params={"sort": sort})
+    assert [one["name"] for one in answer.json()["children"]] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -191,6 +192,98 @@ async def test_a_header_asks_for_a_fault_of_its_own_call(start: Start) -> None:
         wrong = asking | {"x-emulator-fault": "rate_limit; retryAfterSeconds"}
         assert (await emulator.http.get(DEFINITIONS, headers=wrong)).status_code == 400
         assert (await emulator.call("GET", DEFINITIONS)).status_code == 200
+
+
+async def _sent(emulator: Emulator, asking: dict[str, str], body: bytes) -> tuple[int, bytes, bool]:
+    """Send a creation, and return the status, the body and whether the answer came to its end."""
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": DEFINITIONS,
+        "raw_path": DEFINITIONS.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in asking.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("emulator.test", 80),
+        "scheme": "http",
+        "root_path": "",
+    }
+    messages: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    await emulator.http._transport.app(scope, receive, send)
+    whole = b"".join(message.get("body", b"") for message in messages)
+    return messages[0]["status"], whole, not messages[-1].get("more_body", False)
+
+
+@pytest.mark.parametrize("way", ["admin path", "header"])
+@pytest.mark.parametrize(
+    ("kind", "members", "status", "is_whole", "is_json", "is_made"),
+    [
+        ("rate_limit", {}, 429, True, True, False),
+        ("rate_limit", {"retryAfterSeconds": 2}, 429, True, True, False),
+        ("server_error", {"status": 500}, 500, True, True, False),
+        ("server_error", {"status": 502, "body": "html"}, 502, True, False, False),
+        ("server_error", {"status": 504, "carriedOut": True}, 504, True, True, True),
+        ("delay", {"seconds": 0.01}, 200, True, True, True),
+        ("cut_body", {"share": 0.5}, 200, False, False, True),
+        ("wrong_json", {}, 200, True, False, True),
+        ("expired_token", {}, 401, True, True, False),
+    ],
+)
+async def test_each_fault_is_had_by_the_admin_path_and_by_a_header(
+    start: Start,
+    way: str,
+    kind: str,
+    members: dict[str, Any],
+    status: int,
+    is_whole: bool,
+    is_json: bool,
+    is_made: bool,
+) -> None:
+    async with start(faults_by_header=True) as emulator:
+        asking = await emulator.headers() | {"content-type": "application/json"}
+        if way == "header":
+            parameters = [f"{name}={json.dumps(value)}" for name, value in members.items()]
+            asking["x-emulator-fault"] = "; ".join([kind, *parameters])
+        else:
+            await add(emulator, kind, fault=members, count=1)
+        body = json.dumps(definition("Gold", emulator.rule("gold"))).encode()
+        answered, content, whole = await _sent(emulator, asking, body)
+        assert (answered, whole, _is_json(content)) == (status, is_whole, is_json)
+        emulator.forget_tokens()
+        assert await names(emulator) == (["Gold"] if is_made else [])
+
+
+@pytest.mark.parametrize("way", ["admin path", "header"])
+async def test_a_partial_job_is_had_by_the_admin_path_and_by_a_header(start: Start, way: str) -> None:
+    async with start(faults_by_header=True) as emulator:
+        made = await emulator.create()
+        asking = await emulator.headers()
+        if way == "header":
+            asking["x-emulator-fault"] = "partial_job; share=0"
+        else:
+            await add(emulator, "partial_job", fault={"share": 0}, match={"method": "POST"}, count=1)
+        path = f"{UPS}/segment/jobs"
+        job = await emulator.http.post(path, json=[{"segmentId": made["id"]}], headers=asking)
+        done = await emulator.until(
+            f"{path}/{job.json()['id']}", lambda body: body["status"] in {"SUCCEEDED", "FAILED"}
+        )
+        assert (done["status"], bool(done["errors"])) == ("FAILED", True)
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
 
 
 def test_a_likely_fault_hits_the_same_calls_for_the_same_seed() -> None:

@@ -60,7 +60,7 @@ async def test_a_list_is_paged_and_says_where_it_goes_on(emulator: Emulator) -> 
     "changes",
     [
         {"schema": None},
-        {"schema": {"name": "_xdm.context.account"}},
+        {"schema": {"name": "_xdm.context.opportunity"}},
         {"identityGraph": {"type": "public"}},
         {"identityGraph": None},
         {"attributeMerge": {"type": "dataSetPrecedence"}},
@@ -148,6 +148,46 @@ async def test_an_unknown_policy_is_refused(emulator: Emulator) -> None:
     body = definition("Gold", emulator.rule("gold"), mergePolicyId="unknown")
     answer = await emulator.call("POST", DEFINITIONS, json=body)
     assert (answer.status_code, "unknown" in answer.json()["title"]) == (400, True)
+
+
+@pytest.mark.parity("merge_policies.must_exist", source="assumed")
+async def test_a_policy_must_exist_wherever_it_is_named(emulator: Emulator) -> None:
+    made = await emulator.create()
+    rule = {"predicateExpression": emulator.rule("gold")}
+    profile = {"name": "_xdm.context.profile"}
+    segments = [{"segmentId": made["id"]}]
+    export = {"destination": {"datasetId": "d"}, "schema": profile}
+    patch = [{"op": "add", "path": "/mergePolicyId", "value": "unknown"}]
+    accounts = await _create(emulator, schema={"name": "_xdm.context.account"})
+    for wanted in ("unknown", accounts["id"]):
+        for method, path, body in (
+            ("PATCH", f"{DEFINITIONS}/{made['id']}", {"mergePolicyId": wanted}),
+            ("PATCH", f"/data/core/ups/audiences/{made['id']}", [patch[0] | {"value": wanted}]),
+            ("POST", "/data/core/ups/preview", rule | {"mergePolicyId": wanted}),
+            ("POST", "/data/core/ups/segment/jobs", {"schema": profile, "segments": segments, "mergePolicyId": wanted}),
+            ("POST", "/data/core/ups/export/jobs", export | {"mergePolicy": {"id": wanted, "version": 1}}),
+        ):
+            answer = await emulator.call(method, path, json=body)
+            assert (answer.status_code, wanted in answer.json()["title"]) == (400, True), (method, path)
+    assert (await emulator.call("GET", f"{DEFINITIONS}/{made['id']}")).json()["mergePolicyId"] == made["mergePolicyId"]
+
+
+@pytest.mark.parity("merge_policies.default_of_each_class", source="documents")
+async def test_each_class_of_entities_has_a_default_of_its_own(emulator: Emulator) -> None:
+    account = {"name": "_xdm.context.account"}
+    first = await _create(emulator, schema=account)
+    assert first["default"] is True
+    second = await _create(emulator, schema=account, default=True)
+    shown = {one["id"]: one["default"] for one in await _all(emulator, **{"schema.name": account["name"]})}
+    assert shown == {first["id"]: False, second["id"]: True}
+    (people,) = await _all(emulator)
+    assert people["default"] is True
+    assert (await emulator.create())["mergePolicyId"] == people["id"]
+    moved = [{"op": "add", "path": "/schema.name", "value": "_xdm.context.profile"}]
+    assert (await emulator.call("PATCH", f"{PATH}/{first['id']}", json=moved)).status_code == 400
+    assert (await emulator.call("DELETE", f"{PATH}/{second['id']}")).status_code == 400
+    for one in (first, second):
+        assert (await emulator.call("DELETE", f"{PATH}/{one['id']}")).status_code == 200
 
 
 async def test_bulk_get(emulator: Emulator) -> None:

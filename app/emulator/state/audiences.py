@@ -26,6 +26,10 @@ _AUDIENCE_SORT: Final = {
     "updateTime": "updated_ms",
     "updateEpoch": "updated_ms",
     "id": "id",
+    **{
+        member: f"json_extract(CAST(document AS TEXT), '$.{member}')"
+        for member in ("audienceId", "namespace", "originName", "type", "lifecycleState", "description", "createdBy")
+    },
 }
 AUDIENCE_SORTABLE: Final = frozenset(_AUDIENCE_SORT)
 
