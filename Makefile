@@ -7,7 +7,7 @@ PORT ?= 8080
 PROFILES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve test check format lint types imports bench lock schema parity language permissions assets clean
+.PHONY: help setup setup-dev demo serve test check format lint types imports bench soak lock schema parity language permissions assets clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -53,7 +53,10 @@ format: setup-dev ## Write the format.
 	$(BIN)/ruff check --fix .
 
 bench: setup-dev ## Run the benchmarks; they print ratios.
-	for name in $$(grep -l '__main__' benchmarks/*.py); do $(BIN)/python -m benchmarks.$$(basename $$name .py) || exit 1; done
+	for name in $$(grep -l '__main__' benchmarks/*.py | grep -v soak); do $(BIN)/python -m benchmarks.$$(basename $$name .py) || exit 1; done
+
+soak: setup-dev ## Read and write for ten minutes while gateways are killed and AEP fails.
+	$(BIN)/python -m benchmarks.soak
 
 lock: setup-dev ## Write requirements/ anew from pyproject.toml.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.txt
