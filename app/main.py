@@ -54,6 +54,8 @@ from app.services.door import Step, WriteDoor
 from app.services.estimates import EstimateService
 from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
+from app.services.freshness import FreshnessService
+from app.services.kept_objects import KeptObjectService
 from app.services.merge_policies import MergePolicyService
 from app.services.profiles import ProfileService
 from app.services.relay import Relay
@@ -69,7 +71,8 @@ from app.settings import AuditSettings, SecuritySettings, Settings
 from app.store.database import Database
 from app.store.migrate import head_revision
 from app.store.notifications import NotificationListener
-from app.sync.pull import SandboxPuller
+from app.sync.drift import DriftRecorder
+from app.sync.pull import Progress, SandboxPuller
 from app.sync.reconcile import Reconciler
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
@@ -148,12 +151,13 @@ async def build_gateway(
     outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
     tokens = TokenCache(outbound, SharedTokens(database, sealer))
     upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
-    sync = SyncWorker(database, SandboxPuller(database, upstream, metrics), settings.sync)
     recorder = AuditRecorder()
+    drift = DriftRecorder(database, upstream, recorder)
+    sync = SyncWorker(database, SandboxPuller(database, upstream, metrics, settings.sync, drift=drift), settings.sync)
     steps = {} if on_step is None else {"on_step": on_step}
     door = WriteDoor(database, upstream, recorder, metrics, settings.write, listener=sync, **steps)
     reconciler = Reconciler(database, upstream, recorder, metrics, settings.write)
-    services = _services(settings, database, upstream, door)
+    services = _services(settings, database, upstream, sync, door)
 
     clients = ClientTokens(
         database,
@@ -196,19 +200,44 @@ async def build_gateway(
     return Gateway(app, database, sealer, services, sync, notifications, reconciler)
 
 
-def _services(settings: Settings, database: Database, upstream: AEPClient, door: WriteDoor) -> Services:
-    stale_after = timedelta(seconds=settings.sync.stale_after_s)
+@asynccontextmanager
+async def open_sync(
+    settings: Settings, database_url: str, on_progress: Callable[[Progress], None]
+) -> AsyncIterator[SyncWorker]:
+    """Wire what reads sandboxes, without anything that serves, for the command line."""
+    database = Database(database_url, pool_size=settings.database.database_pool_size)
+    outbound = httpx.AsyncClient(follow_redirects=False)
+    try:
+        await database.verify(head_revision())
+        sealer = make_sealer(settings.security, settings.server.state_dir)
+        metrics = Metrics()
+        tokens = TokenCache(outbound, SharedTokens(database, sealer))
+        upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
+        drift = DriftRecorder(database, upstream, AuditRecorder())
+        puller = SandboxPuller(database, upstream, metrics, settings.sync, drift=drift, on_progress=on_progress)
+        yield SyncWorker(database, puller, settings.sync)
+        await tokens.aclose()
+    finally:
+        await outbound.aclose()
+        await database.close()
+
+
+def _services(
+    settings: Settings, database: Database, upstream: AEPClient, sync: SyncWorker, door: WriteDoor
+) -> Services:
+    freshness = FreshnessService(database, sync, stale_after=timedelta(seconds=settings.sync.stale_after_s))
     rules = RuleService(database)
     relay = Relay(upstream, door)
-    definitions = SegmentDefinitionService(database, upstream, door, rules, stale_after=stale_after)
+    kept = KeptObjectService(database, freshness)
+    definitions = SegmentDefinitionService(database, upstream, door, rules, freshness)
     return Services(
         definitions=definitions,
         revisions=RevisionService(database, definitions),
-        audiences=AudienceService(database, upstream, door, rules, stale_after=stale_after),
+        audiences=AudienceService(database, upstream, door, rules, freshness),
         estimates=EstimateService(upstream, door, rules),
-        segment_jobs=SegmentJobService(upstream, door),
+        segment_jobs=SegmentJobService(upstream, door, kept),
         export_jobs=ExportJobService(relay),
-        schedules=ScheduleService(relay),
+        schedules=ScheduleService(relay, kept),
         external_audiences=ExternalAudienceService(relay),
         merge_policies=MergePolicyService(relay),
         search=SearchService(relay),
@@ -217,6 +246,7 @@ def _services(settings: Settings, database: Database, upstream: AEPClient, door:
         audit_log=AuditLogService(relay),
         audit=AuditService(database),
         rules=rules,
+        freshness=freshness,
         viewer=ViewerService(database),
     )
 

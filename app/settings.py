@@ -121,7 +121,11 @@ class WriteSettings(_Settings):
 class SyncSettings(_Settings):
     """How the cache is kept fresh."""
 
-    sync_interval_s: float = Field(30.0, gt=0, description="Pause between two full reads of a sandbox.")
+    sync_interval_s: float = Field(30.0, gt=0, description="Pause between two reads of what changed in a sandbox.")
+    sync_reconcile_interval_s: float = Field(
+        600.0, gt=0, description="Age of the last complete read at which everything is read again."
+    )
+    sync_concurrency: int = Field(4, ge=1, description="Sandboxes that one process reads at once.")
     sync_retry_s: float = Field(2.0, gt=0, description="Pause after a sync that failed; doubles up to the interval.")
     stale_after_s: float = Field(120.0, gt=0, description="Age at which cached answers are called stale.")
 

@@ -59,7 +59,8 @@ class Phase(StrEnum):
 
     ``INTENT`` comes before the call to AEP and is followed by ``SUCCEEDED``, ``FAILED`` or ``UNKNOWN`` (no answer
     came, so it may have happened). ``DENIED`` stands alone: nothing was sent. ``RECORDED`` stands alone too: the
-    change was the gateway's own and happened in the same transaction.
+    change was the gateway's own and happened in the same transaction. So does ``OBSERVED``: it was done behind the
+    gateway, in Adobe's own pages for example, and the sync has seen it.
     """
 
     INTENT = "intent"
@@ -68,3 +69,4 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
     DENIED = "denied"
     RECORDED = "recorded"
+    OBSERVED = "observed"

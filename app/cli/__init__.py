@@ -1,10 +1,10 @@
 """The command ``segment-gateway``.
 
 `demo` runs everything on one machine, `serve` the gateway, `emulate` the emulator, `migrate` the database;
-`export-scenario` writes down what an emulator holds; `reconcile` finds out what became of changes without an
-outcome; `pql` reads rules; `audit` exports and verifies the audit; `tenant` checks tenants' way to Adobe and changes
-their credentials; `identity-provider` says who may vouch for people; `permissions` prints who may do what,
-`settings` what the environment may say.
+`export-scenario` writes down what an emulator holds; `sync` reads sandboxes once; `reconcile` finds out what became
+of changes without an outcome; `pql` reads rules; `audit` exports and verifies the audit; `tenant` checks tenants' way
+to Adobe and changes their credentials; `identity-provider` says who may vouch for people; `permissions` prints who may
+do what, `settings` what the environment may say.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from app.cli import demo, emulate, export_scenario, migrate, reconcile, serve
+from app.cli import demo, emulate, export_scenario, migrate, reconcile, serve, sync
 from app.cli.audit import audit
 from app.cli.identity_provider import identity_provider
 from app.cli.pql import pql
@@ -33,6 +33,7 @@ cli.command("demo")(demo.demo)
 cli.command("serve")(serve.serve)
 cli.command("emulate")(emulate.emulate)
 cli.command("export-scenario")(export_scenario.export_scenario)
+cli.command("sync")(sync.sync)
 cli.command("migrate")(migrate.migrate)
 cli.command("reconcile")(reconcile.reconcile)
 cli.add_typer(pql)

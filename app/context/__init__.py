@@ -19,6 +19,7 @@ class ActorKind(StrEnum):
     PERSON = "person"
     INTEGRATION = "integration"
     SYSTEM = "system"
+    UPSTREAM = "upstream"  # somebody at AEP, past the gateway, by the name that AEP's own log gives him
 
 
 class Role(StrEnum):
@@ -87,7 +88,7 @@ class RequestContext:
     ``permissions`` are those that the actor holds in *this* sandbox, with implied ones written out; ``roles`` are
     the actor's parts in the product profiles that grant them. ``idempotency_key`` is the caller's own name for a
     change, under which he may repeat it. ``if_match`` (entity tags, as in the header) and ``expected_version`` say
-    which version of an object the caller has seen.
+    which version of an object the caller has seen. ``max_age_s`` is how old a cached answer may be for him, in seconds.
     """
 
     actor: Actor
@@ -101,3 +102,4 @@ class RequestContext:
     idempotency_key: str | None = None
     if_match: str | None = None
     expected_version: int | None = None
+    max_age_s: float | None = None

@@ -27,6 +27,7 @@ from app.graphql.types.segment_definitions import (
     to_segment_definition,
 )
 from app.graphql.types.shared import ExpressionFormat, Node, to_diagnostic, to_instant
+from app.graphql.types.sync import MaxAge, SyncStatus, to_sync_status, with_max_age
 from app.graphql.types.viewer import Viewer, to_viewer
 from app.services.paging import PageArgs
 from app.services.segment_definitions import DefinitionFilter, DefinitionOrder
@@ -60,12 +61,18 @@ class Query:
 
     @strawberry.field(description="A segment definition by global id or by AEP's id; null when it is not here.")
     async def segment_definition(
-        self, info: Info, id: strawberry.ID | None = None, aep_id: str | None = None
+        self,
+        info: Info,
+        id: strawberry.ID | None = None,
+        aep_id: str | None = None,
+        max_age_seconds: MaxAge = None,
     ) -> SegmentDefinition | None:
         """Find a definition."""
         row_id = _one_of(id, aep_id, "SegmentDefinition")
         try:
-            row = await info.context.services.definitions.get(info.context.request, row_id, aep_id=aep_id)
+            row = await info.context.services.definitions.get(
+                with_max_age(info, max_age_seconds), row_id, aep_id=aep_id
+            )
         except NotFound:
             return None
         return to_segment_definition(row)
@@ -98,11 +105,12 @@ class Query:
         before: str | None = None,
         filter: SegmentDefinitionFilterInput | None = None,
         order_by: SegmentDefinitionOrderInput | None = None,
+        max_age_seconds: MaxAge = None,
     ) -> SegmentDefinitionConnection:
         """List definitions."""
         wanted = DefinitionFilter(name_contains=filter.name if filter else None)
         page = await info.context.services.definitions.page(
-            info.context.request,
+            with_max_age(info, max_age_seconds),
             filter=wanted,
             order=order_by.to_order() if order_by else DefinitionOrder(),
             page=PageArgs(first, after, last, before),
@@ -110,11 +118,17 @@ class Query:
         return to_definition_connection(page, wanted)
 
     @strawberry.field(description="An audience by global id or by AEP's id; null when it is not here.")
-    async def audience(self, info: Info, id: strawberry.ID | None = None, aep_id: str | None = None) -> Audience | None:
+    async def audience(
+        self,
+        info: Info,
+        id: strawberry.ID | None = None,
+        aep_id: str | None = None,
+        max_age_seconds: MaxAge = None,
+    ) -> Audience | None:
         """Find an audience."""
         row_id = _one_of(id, aep_id, "Audience")
         try:
-            row = await info.context.services.audiences.get(info.context.request, row_id, aep_id=aep_id)
+            row = await info.context.services.audiences.get(with_max_age(info, max_age_seconds), row_id, aep_id=aep_id)
         except NotFound:
             return None
         return to_audience(row)
@@ -128,13 +142,19 @@ class Query:
         last: int | None = None,
         before: str | None = None,
         filter: AudienceFilterInput | None = None,
+        max_age_seconds: MaxAge = None,
     ) -> AudienceConnection:
         """List audiences."""
         name_contains = filter.name if filter else None
         page = await info.context.services.audiences.page(
-            info.context.request, name_contains=name_contains, page=PageArgs(first, after, last, before)
+            with_max_age(info, max_age_seconds), name_contains=name_contains, page=PageArgs(first, after, last, before)
         )
         return audience_connection(page, name_contains)
+
+    @strawberry.field(description="How fresh the cache of this sandbox is, and how far reads from AEP are.")
+    async def sync_status(self, info: Info) -> list[SyncStatus]:
+        """Tell the state of the cache."""
+        return [to_sync_status(one) for one in await info.context.services.freshness.status(info.context.request)]
 
     @strawberry.field(description="How an estimate stands; null when AEP does not know it in this sandbox.")
     async def estimate(self, info: Info, preview_id: str) -> Estimate | None:

@@ -21,7 +21,7 @@ from app.rest.schemas import add_schemas
 from app.rest.search import add_search
 from app.rest.segment_definitions import add_segment_definitions
 from app.rest.segment_jobs import add_segment_jobs
-from app.rest.v1 import add_audit_events, add_viewer
+from app.rest.v1 import add_audit_events, add_sync, add_viewer
 from app.services import Services
 
 
@@ -49,6 +49,7 @@ def v1_routes(services: Services) -> list[Route]:
     """Return the gateway's own paths."""
     routes = Routes(problem_error)
     add_viewer(routes, services.viewer)
+    add_sync(routes, services.freshness)
     add_audit_events(routes, services.audit)
     add_revisions(routes, services.definitions, services.revisions)
     return routes.routes

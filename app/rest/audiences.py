@@ -20,6 +20,7 @@ from app.rest.plumbing import (
     read_json,
     read_object,
     relay_answer,
+    with_freshness,
     written_answer,
 )
 from app.rest.segment_definitions import bulk_answer, read_bulk_ids
@@ -46,16 +47,18 @@ def add_audiences(routes: Routes, audiences: AudienceService) -> None:
         )
         repeated = [pair for pair in query_of(request) if pair[0] not in {"start", "limit"}]
         documents = [row.document for row in rows]
-        return json_answer(paging.p2_body(documents, total, page, path="/audiences", filters=repeated))
+        answer = json_answer(paging.p2_body(documents, total, page, path="/audiences", filters=repeated))
+        return with_freshness(answer, await audiences.freshness(ctx))
 
     async def get(request: Request, ctx: RequestContext) -> Response:
         row = await audiences.get(ctx, aep_id=request.path_params["id"])
-        return document_answer(request, row.document)
+        return with_freshness(document_answer(request, row.document), await audiences.freshness(ctx))
 
     async def bulk_get(request: Request, ctx: RequestContext) -> Response:
         ids = await read_bulk_ids(request)
         rows = await audiences.get_many(ctx, ids)
-        return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
+        answer = bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
+        return with_freshness(answer, await audiences.freshness(ctx))
 
     async def create(request: Request, ctx: RequestContext) -> Response:
         return written_answer(await audiences.create(ctx, await read_object(request)), tagged=True)

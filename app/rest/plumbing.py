@@ -17,10 +17,12 @@ from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from app.services.door import Written
+from app.services.freshness import Freshness
 from app.services.permissions import is_listed, not_listed
 from app.services.versions import etag_of
 from app.upstream.client import Reply
 
+MAX_AGE = "maxAgeSeconds"
 IDEMPOTENCY_KEY = "idempotency-key"
 IF_MATCH = "if-match"
 IF_NONE_MATCH = "if-none-match"
@@ -55,11 +57,38 @@ class Routes:
 
 
 def _with_terms(request: Request, ctx: RequestContext) -> RequestContext:
-    """Return the context with what the headers say about how a change is to be made."""
+    """Return the context with what the request says about how a change is to be made, or how old an answer may be."""
     if request.method == "GET":
-        return ctx
+        return replace(ctx, max_age_s=_max_age_s(request))
     headers = request.headers
     return replace(ctx, idempotency_key=headers.get(IDEMPOTENCY_KEY), if_match=headers.get(IF_MATCH))
+
+
+def _max_age_s(request: Request) -> float | None:
+    """Return how old a cached answer may be: ``maxAgeSeconds``, or else what ``Cache-Control`` says (RFC 9111, 5.2.1).
+
+    Raises `InvalidRequest` for a number that is none; a header that cannot be read is passed over.
+    """
+    given = read_number(request.query_params.get(MAX_AGE), MAX_AGE)
+    if given is not None:
+        return given
+    directives = {
+        name.strip().lower(): value.strip().strip('"')
+        for name, _, value in (one.partition("=") for one in request.headers.get("cache-control", "").split(","))
+    }
+    if "no-cache" in directives:
+        return 0
+    seconds = directives.get("max-age", "")
+    return int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 10 else None
+
+
+def with_freshness(response: Response, found: Freshness) -> Response:
+    """Say in headers how old a cached answer is: ``Age`` in seconds, and whether AEP may have moved on."""
+    if found.age_s is not None and found.synced_at is not None:
+        response.headers["age"] = str(found.age_s)
+        response.headers["x-gateway-synced-at"] = found.synced_at.isoformat()
+    response.headers["x-gateway-stale"] = str(found.stale).lower()
+    return response
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -77,11 +106,15 @@ def document_answer(request: Request, document: Mapping[str, Any]) -> Response:
 
 
 _RELAYED_HEADERS = (aep_headers.LOCATION, "location")
+_KEPT_HEADERS = ("age", "x-gateway-synced-at", "x-gateway-stale")
 
 
 def relay_answer(reply: Reply) -> Response:
     """Return AEP's answer as it came: status, body, and the headers that belong to its meaning."""
     headers = {name: reply.headers[name] for name in _RELAYED_HEADERS if name in reply.headers}
+    if "x-gateway-stale" in reply.headers:
+        # Not AEP's answer but ours, from the cache; AEP's own age would be of no meaning here.
+        headers |= {name: reply.headers[name] for name in _KEPT_HEADERS if name in reply.headers}
     if reply.body is None:
         return Response(status_code=reply.status, headers=headers)
     return json_answer(reply.body, reply.status, headers)
@@ -122,8 +155,8 @@ async def read_object(request: Request, *, any_type: bool = False) -> dict[str, 
 
 
 def query_of(request: Request) -> tuple[tuple[str, str], ...]:
-    """Return the query string's parameters in order, for calls that are passed through."""
-    return tuple(request.query_params.multi_items())
+    """Return the query string's parameters in order, for calls that are passed through; ours are left out."""
+    return tuple(one for one in request.query_params.multi_items() if one[0] != MAX_AGE)
 
 
 def read_instant(text: str | None, name: str) -> datetime | None:

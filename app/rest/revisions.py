@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app import pql
 from app.context import RequestContext
 from app.errors import InvalidRequest
-from app.rest.plumbing import Routes, headers_of, json_answer, read_instant, read_number, read_object
+from app.rest.plumbing import Routes, headers_of, json_answer, read_instant, read_number, read_object, with_freshness
 from app.services.attribution import UPSTREAM_USER, Attribution, created_by, updated_by
 from app.services.paging import PageArgs
 from app.services.revisions import Blame, Revision, RevisionService, changes_of
@@ -28,7 +28,9 @@ def add_revisions(routes: Routes, definitions: SegmentDefinitionService, revisio
         moment = read_instant(request.query_params.get("asOf"), "asOf")
         if moment is not None:
             return json_answer(_revision(await revisions.as_of(ctx, aep_id, moment)))
-        return json_answer(_definition(await definitions.get(ctx, aep_id=aep_id)))
+        body = _definition(await definitions.get(ctx, aep_id=aep_id))
+        found = await definitions.freshness(ctx)
+        return with_freshness(json_answer(body | {"stale": found.stale}), found)
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
         query = request.query_params

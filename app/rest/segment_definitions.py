@@ -19,6 +19,7 @@ from app.rest.plumbing import (
     read_json,
     read_object,
     relay_answer,
+    with_freshness,
 )
 from app.services.segment_definitions import DefinitionOrderField, SegmentDefinitionService
 
@@ -39,7 +40,8 @@ def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionServic
             sort=[(key.field, key.descending) for key in page.sort],
             evaluation=_evaluation(request.query_params),
         )
-        return json_answer(paging.p1_body([row.document for row in rows], total, page))
+        answer = json_answer(paging.p1_body([row.document for row in rows], total, page))
+        return with_freshness(answer, await definitions.freshness(ctx))
 
     async def create(request: Request, ctx: RequestContext) -> Response:
         written = await definitions.create(ctx, await read_object(request))
@@ -48,7 +50,7 @@ def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionServic
 
     async def get(request: Request, ctx: RequestContext) -> Response:
         row = await definitions.get(ctx, aep_id=request.path_params["id"])
-        return document_answer(request, row.document)
+        return with_freshness(document_answer(request, row.document), await definitions.freshness(ctx))
 
     async def update(request: Request, ctx: RequestContext) -> Response:
         written = await definitions.update(ctx, request.path_params["id"], await read_object(request))
@@ -62,7 +64,8 @@ def add_segment_definitions(routes: Routes, definitions: SegmentDefinitionServic
     async def bulk_get(request: Request, ctx: RequestContext) -> Response:
         ids = await read_bulk_ids(request)
         rows = await definitions.get_many(ctx, ids)
-        return bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
+        answer = bulk_answer(request, ids, {aep_id: row.document for aep_id, row in rows.items()})
+        return with_freshness(answer, await definitions.freshness(ctx))
 
     async def convert(request: Request, ctx: RequestContext) -> Response:
         reply = await definitions.convert(ctx, await read_object(request, any_type=True))

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.aep import paths
 from app.context import RequestContext
-from app.rest.plumbing import Routes, headers_of, json_answer, query_of, read_json
+from app.rest.plumbing import Routes, headers_of, json_answer, query_of, read_json, relay_answer
 from app.services.segment_jobs import SegmentJobService
 
 
@@ -15,16 +15,14 @@ def add_segment_jobs(routes: Routes, jobs: SegmentJobService) -> None:
     """Add the calls of segment jobs."""
 
     async def list_all(request: Request, ctx: RequestContext) -> Response:
-        reply = await jobs.list(ctx, query_of(request))
-        return json_answer(reply.body, reply.status)
+        return relay_answer(await jobs.list(ctx, query_of(request)))
 
     async def create(request: Request, ctx: RequestContext) -> Response:
         written = await jobs.create(ctx, await read_json(request))
         return json_answer(written.body, headers=headers_of(written))
 
     async def get(request: Request, ctx: RequestContext) -> Response:
-        reply = await jobs.get(ctx, request.path_params["id"])
-        return json_answer(reply.body, reply.status)
+        return relay_answer(await jobs.get(ctx, request.path_params["id"]))
 
     async def cancel(request: Request, ctx: RequestContext) -> Response:
         written = await jobs.cancel(ctx, request.path_params["id"])

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.context import RequestContext
 from app.rest.plumbing import Routes, json_answer, read_instant, read_number
 from app.services.audit import AuditService
+from app.services.freshness import FreshnessService, SyncStatus
 from app.services.paging import Page, PageArgs
 from app.services.viewer import ViewerService
 from app.store.audit_events import AuditEventFilter
@@ -38,6 +39,38 @@ def add_viewer(routes: Routes, viewer: ViewerService) -> None:
         )
 
     routes.add("GET", "/v1/viewer", get)
+
+
+def add_sync(routes: Routes, freshness: FreshnessService) -> None:
+    """Add ``GET /v1/sync``: how fresh each resource of the sandbox is, and how far a read of it is."""
+
+    async def get(_request: Request, ctx: RequestContext) -> Response:
+        return json_answer({"resources": [_sync_status(one) for one in await freshness.status(ctx)]})
+
+    routes.add("GET", "/v1/sync", get)
+
+
+def _sync_status(found: SyncStatus) -> dict[str, Any]:
+    state = found.state
+    running = None
+    if state is not None and state.started_at is not None:
+        running = {
+            "mode": state.mode,
+            "startedAt": state.started_at.isoformat(),
+            "objectsRead": state.objects_read,
+            "objectsTotal": state.objects_total,
+        }
+    return {
+        "resource": found.resource.value,
+        "syncedAt": found.freshness.synced_at.isoformat() if found.freshness.synced_at else None,
+        "stale": found.freshness.stale,
+        "reason": found.freshness.reason,
+        "mode": state.mode if state else None,
+        "objects": state.objects if state else None,
+        "reconciledAt": state.reconciled_at.isoformat() if state and state.reconciled_at else None,
+        "failedAt": state.failed_at.isoformat() if state and state.failed_at else None,
+        "running": running,
+    }
 
 
 def add_audit_events(routes: Routes, audit: AuditService) -> None:

@@ -14,6 +14,7 @@ from app.services.audit_log import AuditLogService
 from app.services.estimates import EstimateService
 from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
+from app.services.freshness import FreshnessService
 from app.services.merge_policies import MergePolicyService
 from app.services.profiles import ProfileService
 from app.services.revisions import RevisionService
@@ -45,4 +46,5 @@ class Services:
     audit_log: AuditLogService
     audit: AuditService
     rules: RuleService
+    freshness: FreshnessService
     viewer: ViewerService

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.context import RequestContext
+from app.context import ActorKind, RequestContext
 from app.store.rows import SegmentDefinitionRevisionRow, SegmentDefinitionRow
 
-UPSTREAM_USER = "upstream"
+UPSTREAM_USER = ActorKind.UPSTREAM.value
 """Kind of an author whom only AEP's own log names."""
 
 

@@ -7,7 +7,7 @@ both are kept with their author.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from app.services.aep_calls import or_not_found, target_of
 from app.services.attribution import author_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
-from app.services.freshness import Freshness, freshness_of
+from app.services.freshness import Freshness, FreshnessService, is_too_old
 from app.services.paging import Page, PageArgs, to_page, to_window
 from app.services.permissions import require
 from app.services.relay import named
@@ -50,13 +50,13 @@ class AudienceService:
     """Lists and finds audiences of the request's sandbox."""
 
     def __init__(
-        self, database: Database, client: AEPClient, door: WriteDoor, rules: RuleService, *, stale_after: timedelta
+        self, database: Database, client: AEPClient, door: WriteDoor, rules: RuleService, freshness: FreshnessService
     ) -> None:
         self._database = database
         self._client = client
         self._door = door
         self._rules = rules
-        self._stale_after = stale_after
+        self._freshness = freshness
 
     async def page(
         self,
@@ -68,6 +68,7 @@ class AudienceService:
     ) -> Page[AudienceRow]:
         """Return one page of audiences by name."""
         require(ctx, "list_audiences")
+        await self._freshness.ensure(ctx, Cached.AUDIENCES)
         window = to_window(page, _CURSOR_KEY)
         async with self._database.read(ctx.tenant.id) as unit:
             found = await unit.audiences.window(ctx.sandbox.id, window, name_contains=name_contains)
@@ -88,6 +89,7 @@ class AudienceService:
     ) -> tuple[Sequence[AudienceRow], int]:
         """Return ``limit`` audiences from ``offset`` and the total, as AEP pages; newest change first."""
         require(ctx, "list_audiences")
+        await self._freshness.ensure(ctx, Cached.AUDIENCES)
         async with self._database.read(ctx.tenant.id) as unit:
             rows = await unit.audiences.offset_page(
                 ctx.sandbox.id,
@@ -125,7 +127,9 @@ class AudienceService:
                 row = await unit.audiences.get(ctx.sandbox.id, id)
             else:
                 row = await unit.audiences.by_aep_id(ctx.sandbox.id, aep_id or "")
-        if row is None and aep_id is not None:
+        if row is not None and is_too_old(ctx, row.synced_at):
+            row = await self._read_through(ctx, row.aep_id) or row
+        elif row is None and aep_id is not None:
             row = await self._read_through(ctx, aep_id)
         if row is None:
             raise _not_found(aep_id or str(id))
@@ -151,8 +155,7 @@ class AudienceService:
 
     async def freshness(self, ctx: RequestContext) -> Freshness:
         """Return how old the cached audiences of the sandbox are."""
-        async with self._database.read(ctx.tenant.id) as unit:
-            return await freshness_of(unit, ctx.sandbox.id, Cached.AUDIENCES, stale_after=self._stale_after)
+        return await self._freshness.of(ctx, Cached.AUDIENCES)
 
     async def create(self, ctx: RequestContext, document: dict[str, Any]) -> Written[Reply]:
         """Create an audience, with a rule or made elsewhere; ``document`` is the body of AEP's call.

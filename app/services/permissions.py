@@ -90,6 +90,7 @@ REQUIRED: dict[str, frozenset[Permission]] = {
     "graphql": frozenset(),
     # Any member may ask; whether he may see what the id names is asked again for the kind of object that it is.
     "node": frozenset(),
+    "get_sync_status": frozenset(),
 }
 
 PUBLIC = "anybody"
@@ -109,6 +110,7 @@ CALLS: dict[str, str] = {
     "Query.segmentDefinitionRevision": "get_segment_definition",
     "Query.audience": "get_audience",
     "Query.audiences": "list_audiences",
+    "Query.syncStatus": "get_sync_status",
     "Query.estimate": "get_estimate",
     "Query.auditEvents": "list_audit_events",
     "Query.validatePql": "validate_pql",
@@ -179,6 +181,7 @@ CALLS: dict[str, str] = {
     "GET /data/foundation/audit/events": "list_upstream_audit_events",
     "GET /data/foundation/audit/export": "export_upstream_audit_events",
     "GET /v1/viewer": "viewer",
+    "GET /v1/sync": "get_sync_status",
     "GET /v1/segment-definitions/{id}": "get_segment_definition",
     "GET /v1/segment-definitions/{id}/revisions": "get_segment_definition",
     "GET /v1/segment-definitions/{id}/revisions/{version}": "get_segment_definition",
@@ -218,6 +221,7 @@ CALLS: dict[str, str] = {
     "segment-gateway permissions": LOCAL,
     "segment-gateway reconcile": OPERATOR,
     "segment-gateway settings": LOCAL,
+    "segment-gateway sync": OPERATOR,
     "segment-gateway pql check": LOCAL,
     "segment-gateway pql format": LOCAL,
     "segment-gateway pql convert": LOCAL,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app import pql
 from app.aep.models import EDITABLE, edited_members
+from app.audit.differences import MemberChange, changes_between
 from app.context import RequestContext
 from app.errors import InvalidRequest, NotFound, PQLError
 from app.services.attribution import Attribution, made_by
@@ -17,7 +18,6 @@ from app.services.door import Written
 from app.services.paging import Page, PageArgs, decode_cursor, encode_cursor, page_size
 from app.services.permissions import require
 from app.services.segment_definitions import SegmentDefinitionService
-from app.services.versions import MemberChange, changes_between
 from app.store.database import Database, ReadUnit
 from app.store.revisions import VersionWindow
 from app.store.rows import SegmentDefinitionRevisionRow, SegmentDefinitionRow

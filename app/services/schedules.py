@@ -9,7 +9,9 @@ from app.audit.recorder import Resource
 from app.context import RequestContext
 from app.errors import NotFound
 from app.services.door import Written
+from app.services.kept_objects import KeptObjectService
 from app.services.relay import Relay, named
+from app.store.sync_states import Cached
 from app.upstream import schedules as upstream
 from app.upstream.client import Call, Reply
 
@@ -19,16 +21,19 @@ RESOURCE = "schedule"
 class ScheduleService:
     """Lists, reads, creates, changes, deletes and triggers schedules of the request's sandbox."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, kept: KeptObjectService) -> None:
         self._relay = relay
+        self._kept = kept
 
     async def list(self, ctx: RequestContext, params: tuple[tuple[str, str], ...] = ()) -> Reply:
-        """Return one page of schedules, with AEP's own query."""
-        return await self._relay.read(ctx, upstream.list_schedules(params))
+        """Return one page of schedules, with AEP's own query; with AEP away the cache's, if it can answer it."""
+        asked = self._relay.read(ctx, upstream.list_schedules(params))
+        return await self._kept.page_or_kept(ctx, Cached.SCHEDULES, asked, params, "/config/schedules")
 
     async def get(self, ctx: RequestContext, schedule_id: str) -> Reply:
-        """Return one schedule. Raises `NotFound`."""
-        return await self._relay.read(ctx, upstream.get_schedule(schedule_id), missing=_not_found(schedule_id))
+        """Return one schedule; with AEP away as it was when it was last seen. Raises `NotFound`."""
+        asked = self._relay.read(ctx, upstream.get_schedule(schedule_id), missing=_not_found(schedule_id))
+        return await self._kept.one_or_kept(ctx, Cached.SCHEDULES, asked, schedule_id)
 
     async def map_audiences(self, ctx: RequestContext, body: Any) -> Reply:
         """Return which schedules audiences are on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from app.services.aep_calls import or_not_found, target_of
 from app.services.attribution import author_of
 from app.services.bodies import read_body
 from app.services.door import Change, Stored, WriteDoor, Written
-from app.services.freshness import Freshness, freshness_of
+from app.services.freshness import Freshness, FreshnessService, is_too_old
 from app.services.idempotency import Memory, from_answer
 from app.services.paging import Page, PageArgs, to_page, to_window
 from app.services.permissions import require
@@ -83,13 +83,13 @@ class SegmentDefinitionService:
     """Lists, finds, creates, changes and deletes segment definitions of the request's sandbox."""
 
     def __init__(
-        self, database: Database, client: AEPClient, door: WriteDoor, rules: RuleService, *, stale_after: timedelta
+        self, database: Database, client: AEPClient, door: WriteDoor, rules: RuleService, freshness: FreshnessService
     ) -> None:
         self._database = database
         self._client = client
         self._door = door
         self._rules = rules
-        self._stale_after = stale_after
+        self._freshness = freshness
 
     async def page(
         self,
@@ -102,6 +102,7 @@ class SegmentDefinitionService:
     ) -> Page[SegmentDefinitionRow]:
         """Return one page of definitions; ``total`` is counted only when asked for."""
         require(ctx, "list_segment_definitions")
+        await self._freshness.ensure(ctx, Cached.SEGMENT_DEFINITIONS)
         window = to_window(page, order.cursor_key)
         async with self._database.read(ctx.tenant.id) as unit:
             found = await unit.segment_definitions.window(
@@ -131,6 +132,7 @@ class SegmentDefinitionService:
         (``batch``, ``continuous`` or ``synchronous``).
         """
         require(ctx, "list_segment_definitions")
+        await self._freshness.ensure(ctx, Cached.SEGMENT_DEFINITIONS)
         async with self._database.read(ctx.tenant.id) as unit:
             rows = await unit.segment_definitions.offset_page(
                 ctx.sandbox.id, offset=offset, limit=limit, sort=sort, evaluation=evaluation
@@ -158,7 +160,9 @@ class SegmentDefinitionService:
                 row = await unit.segment_definitions.get(ctx.sandbox.id, id)
             else:
                 row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id or "")
-        if row is None and aep_id is not None:
+        if row is not None and is_too_old(ctx, row.synced_at):
+            row = await self._read_through(ctx, row.aep_id) or row
+        elif row is None and aep_id is not None:
             row = await self._read_through(ctx, aep_id)
         if row is None:
             raise _not_found(aep_id or str(id))
@@ -223,8 +227,7 @@ class SegmentDefinitionService:
 
     async def freshness(self, ctx: RequestContext) -> Freshness:
         """Return how old the cached definitions of the sandbox are."""
-        async with self._database.read(ctx.tenant.id) as unit:
-            return await freshness_of(unit, ctx.sandbox.id, Cached.SEGMENT_DEFINITIONS, stale_after=self._stale_after)
+        return await self._freshness.of(ctx, Cached.SEGMENT_DEFINITIONS)
 
     async def convert(self, ctx: RequestContext, document: dict[str, Any]) -> Reply:
         """Return a definition in the other format, as AEP converts it."""

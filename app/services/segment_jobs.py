@@ -11,9 +11,11 @@ from app.errors import NotFound
 from app.services.aep_calls import or_not_found, target_of
 from app.services.door import Change, Stored, WriteDoor, Written
 from app.services.idempotency import NO_MEMORY, Memory
+from app.services.kept_objects import KeptObjectService
 from app.services.permissions import require
 from app.services.relay import id_in
 from app.store.database import WriteUnit
+from app.store.sync_states import Cached
 from app.upstream import segment_jobs as upstream
 from app.upstream.client import AEPClient, Reply
 
@@ -23,19 +25,22 @@ RESOURCE = "segment_job"
 class SegmentJobService:
     """Lists, reads, starts and cancels segment jobs of the request's sandbox."""
 
-    def __init__(self, client: AEPClient, door: WriteDoor) -> None:
+    def __init__(self, client: AEPClient, door: WriteDoor, kept: KeptObjectService) -> None:
         self._client = client
+        self._kept = kept
         self._door = door
 
     async def list(self, ctx: RequestContext, params: tuple[tuple[str, str], ...]) -> Reply:
-        """Return one page of jobs, with AEP's own query."""
+        """Return one page of jobs, with AEP's own query; with AEP away the cache's, if it can answer that query."""
         require(ctx, "list_segment_jobs")
-        return await upstream.list_segment_jobs(self._client, target_of(ctx), params)
+        asked = upstream.list_segment_jobs(self._client, target_of(ctx), params)
+        return await self._kept.page_or_kept(ctx, Cached.SEGMENT_JOBS, asked, params, "/segment/jobs")
 
     async def get(self, ctx: RequestContext, job_id: str) -> Reply:
-        """Return one job. Raises `NotFound`."""
+        """Return one job; with AEP away as it was when it was last seen. Raises `NotFound`."""
         require(ctx, "get_segment_job")
-        return await or_not_found(upstream.get_segment_job(self._client, target_of(ctx), job_id), _not_found(job_id))
+        asked = or_not_found(upstream.get_segment_job(self._client, target_of(ctx), job_id), _not_found(job_id))
+        return await self._kept.one_or_kept(ctx, Cached.SEGMENT_JOBS, asked, job_id)
 
     async def bulk_get(self, ctx: RequestContext, body: Any) -> Reply:
         """Return several jobs by id."""

@@ -8,8 +8,8 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, ColumnElement, Select, delete, func, literal_column, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Boolean, ColumnElement, Select, Text, all_, cast, delete, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store.notifications import Kind, Notice, Notices, Verb
@@ -163,7 +163,7 @@ class AudienceRepository:
     async def absent(self, sandbox_id: UUID, present: Sequence[str], *, seen_before: datetime) -> list[str]:
         """Return the ids of audiences that AEP does not list, except those touched since the listing began."""
         statement = select(Row.aep_id).where(
-            *self._is(sandbox_id), Row.synced_at < seen_before, Row.aep_id.not_in(present)
+            *self._is(sandbox_id), Row.synced_at < seen_before, Row.aep_id != all_(cast(list(present), ARRAY(Text)))
         )
         return list((await self._session.scalars(statement)).all())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Exists, Select, exists, func, select
+from sqlalchemy import ARRAY, Exists, Select, Text, any_, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -143,11 +143,22 @@ class AuditEventRepository:
         )
         return {one for one in (await self._session.scalars(statement)).all() if one is not None}
 
+    async def open_changes(self, sandbox_name: str, *, since: datetime) -> list[tuple[str | None, str | None]]:
+        """Return (AEP's id, name) of what is being changed through the gateway, or may have been without an answer."""
+        statement = select(Row.resource_id, Row.resource_name).where(
+            Row.tenant_id == self._tenant_id,
+            Row.sandbox_name == sandbox_name,
+            Row.phase.in_(("intent", "unknown")),
+            Row.at >= since,
+            ~_is_superseded(),
+        )
+        return [(aep_id, name) for aep_id, name in (await self._session.execute(statement)).all()]
+
     async def deleted(self, resource_ids: Sequence[str], *, since: datetime) -> set[str]:
         """Return those of AEP's objects that were deleted through the gateway since a moment."""
         statement = select(Row.resource_id).where(
             Row.tenant_id == self._tenant_id,
-            Row.resource_id.in_(resource_ids),
+            Row.resource_id == any_(cast(list(resource_ids), ARRAY(Text))),
             Row.at >= since,
             Row.phase == "succeeded",
             Row.action.endswith(":delete"),

@@ -28,6 +28,7 @@ from app.store.access_keys import AccessKeyRepository
 from app.store.audiences import AudienceRepository
 from app.store.audit_checkpoints import AuditCheckpointRepository
 from app.store.audit_events import AuditEventRepository
+from app.store.cached_objects import CachedObjectRepository
 from app.store.idempotency_keys import IdempotencyKeyRepository
 from app.store.identity_providers import IdentityProviderRepository
 from app.store.notifications import Notice, Notices
@@ -85,6 +86,7 @@ class ReadUnit:
         self.idempotency_keys = IdempotencyKeyRepository(session, tenant_id)
         self.object_leases = ObjectLeaseRepository(session, tenant_id)
         self.open_operations = OpenOperationRepository(session, tenant_id)
+        self.cached_objects = CachedObjectRepository(session, tenant_id)
         self.sync_states = SyncStateRepository(session, tenant_id)
         self.tenancy = TenancyRepository(session, tenant_id)
         self.identity_providers = IdentityProviderRepository(session, tenant_id)

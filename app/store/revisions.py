@@ -212,6 +212,11 @@ class RevisionRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def withdraw(self, sandbox_id: UUID, aep_id: str) -> None:
+        """Take versions of a definition for the gateway's own doing, of which the audit tells already."""
+        free = Row.drift == PENDING
+        await self._session.execute(update(Row).where(*self._is(sandbox_id, [aep_id]), free).values(drift=None))
+
     async def recorded(self, row: Row, author: dict[str, Any] | None) -> None:
         """Take note that the audit tells of a version now, and of the author that AEP's own log names."""
         row.drift = RECORDED

@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy at class creation
         datetime: DateTime(timezone=True),
         UUID: PGUUID(as_uuid=True),
-        Document: JSONB,
+        Document: JSONB(none_as_null=True),
         list[str]: ARRAY(Text),
         str: Text,
         bytes: LargeBinary,
@@ -383,8 +383,32 @@ class TenantSchemaRow(Base):
     synced_at: Mapped[datetime]
 
 
+class CachedObjectRow(Base):
+    """A segment job or schedule as AEP last sent it, for answers while AEP is away; ``kind`` is a `Cached`."""
+
+    __tablename__ = "cached_objects"
+    __table_args__ = (
+        Index("ix_cached_objects_created", "tenant_id", "sandbox_id", "kind", text("created_at DESC"), "aep_id"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    aep_id: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[Document]
+    status: Mapped[str]
+    created_at: Mapped[datetime]
+    synced_at: Mapped[datetime]
+
+
 class SyncStateRow(Base):
-    """How the last reads of one resource of one sandbox went."""
+    """How the last reads of one resource of one sandbox went, and how far the present one is.
+
+    ``succeeded_at`` is the start of the last read that succeeded, ``reconciled_at`` that of the last complete one.
+    ``cursor_ms`` is AEP's time of the newest change that is in the cache, ``objects`` how many there were in the last
+    complete read and ``listed_total`` how many AEP said there were. ``started_at``, ``mode``, ``objects_read`` and
+    ``objects_total`` are about the present read; ``started_at`` is ``None`` between two.
+    """
 
     __tablename__ = "sync_states"
 
@@ -392,9 +416,16 @@ class SyncStateRow(Base):
     sandbox_id: Mapped[UUID] = mapped_column(primary_key=True)
     resource: Mapped[str] = mapped_column(primary_key=True)
     succeeded_at: Mapped[datetime | None]
+    reconciled_at: Mapped[datetime | None]
     failed_at: Mapped[datetime | None]
     failure: Mapped[str | None]
     objects: Mapped[int] = mapped_column(default=0)
+    listed_total: Mapped[int | None]
+    cursor_ms: Mapped[int | None] = mapped_column(BigInteger)
+    started_at: Mapped[datetime | None]
+    mode: Mapped[str | None]
+    objects_read: Mapped[int] = mapped_column(default=0)
+    objects_total: Mapped[int | None]
 
 
 class IdempotencyKeyRow(Base):

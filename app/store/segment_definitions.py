@@ -8,8 +8,8 @@ from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, Text, all_, cast, delete, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.aep.models import edited_members
@@ -245,6 +245,20 @@ class SegmentDefinitionRepository:
             row.updated_by = origin.author
         await self._session.flush()
 
+    async def credit(
+        self, sandbox_id: UUID, aep_id: str, version: int, author: dict[str, Any] | None, *, created: bool
+    ) -> None:
+        """Name the author of a version that was seen upstream, if it is still the newest."""
+        if author is not None:
+            statement = update(Row).where(
+                Row.tenant_id == self._tenant_id,
+                Row.sandbox_id == sandbox_id,
+                Row.aep_id == aep_id,
+                Row.version == version,
+            )
+            member = Row.created_by if created else Row.updated_by
+            await self._session.execute(statement.values({member: author}))
+
     def _tell(self, sandbox_id: UUID, aep_id: str, version: int, verb: Verb) -> None:
         notice = Notice(self._tenant_id, Kind.SEGMENT_DEFINITION, verb, sandbox_id, aep_id, version)
         Notices.add(self._session, notice)
@@ -260,7 +274,9 @@ class SegmentDefinitionRepository:
 
         Rows touched since ``seen_before``, the moment at which the listing began, are left out: they are newer.
         """
-        statement = self._in_sandbox(sandbox_id).where(Row.synced_at < seen_before, Row.aep_id.not_in(present))
+        statement = self._in_sandbox(sandbox_id).where(
+            Row.synced_at < seen_before, Row.aep_id != all_(cast(list(present), ARRAY(Text)))
+        )
         return (await self._session.scalars(statement)).all()
 
     async def remove_all(

@@ -30,6 +30,7 @@ from app.store.rows import OpenOperationRow
 from app.upstream import audiences, segment_definitions
 from app.upstream.client import AEPClient
 from app.upstream.connection import Target
+from app.upstream.listing import Listed
 
 Document = dict[str, Any]
 
@@ -117,12 +118,12 @@ class Judge:
     async def _created_audience(self, case: Case) -> Verdict:
         return await self._created(case, audiences.list_audiences(self._client, case.target))
 
-    async def _created(self, case: Case, pages: AsyncIterator[list[Document]]) -> Verdict:
+    async def _created(self, case: Case, pages: AsyncIterator[Listed]) -> Verdict:
         name, rule = case.sent.get("name"), _rule(case.sent)
         named: dict[str, Document] = {}
         renamed: set[str] = set()
         async for page in pages:
-            for one in page:
+            for one in page.items:
                 if one.get("name") == name:
                     named[one["id"]] = one
                 elif rule is not None and _rule(one) == rule and self._is_new(case, one):

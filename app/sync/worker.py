@@ -1,8 +1,9 @@
 """Keeps every sandbox of every tenant fresh, for as long as the process lives.
 
-Each sandbox is read by one worker at a time over all processes (an advisory lock decides). A read that fails is
-tried again soon, with a pause that doubles up to the ordinary interval, so the cache recovers by itself when AEP
-comes back. A change through the gateway brings the next read of its sandbox forward.
+Each sandbox is read by one worker at a time over all processes (an advisory lock decides), and one process reads a few
+sandboxes at once. A read that fails is tried again soon, with a pause that doubles up to the ordinary interval, so the
+cache recovers by itself when AEP comes back. A change through the gateway brings the next read of its sandbox forward,
+and a caller who wants an answer that is not older than so many seconds waits for a read of one resource.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -19,13 +21,23 @@ from app.context import Sandbox, Tenant
 from app.errors import GatewayError
 from app.settings import SyncSettings
 from app.store.database import Database
-from app.store.sync_states import Cached
+from app.store.sync_states import Cached, SyncMode
 from app.store.tenants import to_sandbox, to_tenant
-from app.sync.pull import SandboxPuller
+from app.sync.pull import PullResult, SandboxPuller
 
 log = structlog.get_logger(__name__)
 
 _Key = tuple[UUID, UUID]
+_LONGEST_REFRESH_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRead:
+    """What became of one sandbox; ``result`` is ``None`` when another process was reading it."""
+
+    tenant: Tenant
+    sandbox: Sandbox
+    result: PullResult | None
 
 
 class SyncWorker:
@@ -39,6 +51,7 @@ class SyncWorker:
         self._pause: dict[_Key, float] = {}
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._room = asyncio.Semaphore(settings.sync_concurrency)
 
     def changed(self, tenant_id: UUID, sandbox_id: UUID) -> None:
         """Read a sandbox again at once: something was written to it."""
@@ -54,6 +67,44 @@ class SyncWorker:
                     if state is None or state.succeeded_at is None:
                         return False
         return True
+
+    async def refresh(self, tenant: Tenant, sandbox: Sandbox, resource: Cached, max_age_s: float) -> None:
+        """Read a resource now, unless it was read within the last ``max_age_s`` seconds; return when that is done.
+
+        Callers that want the same at the same time, in whatever process, share one read. With AEP away, or when the
+        read takes too long, this returns all the same; the freshness of the answer tells.
+        """
+        asked_at = datetime.now(UTC)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_REFRESH_S):
+                while not await self._is_fresh(tenant, sandbox, resource, asked_at - timedelta(seconds=max_age_s)):
+                    async with self._database.write(tenant.id) as lock_unit:
+                        if await lock_unit.sync_states.try_lock(sandbox.id):
+                            await self._puller.pull(tenant, sandbox, only=resource)
+                            return
+                    await asyncio.sleep(0.05)
+
+    async def read_once(self, *, tenant: str | None, sandbox: str | None, full: bool) -> list[SandboxRead]:
+        """Read the sandboxes of these names, or all, once and now; several at once as in `run`."""
+        mode = SyncMode.RECONCILING if full else None
+
+        async def read(one: Tenant, its: Sandbox) -> SandboxRead:
+            async with self._room, self._database.write(one.id) as lock_unit:
+                if not await lock_unit.sync_states.try_lock(its.id):
+                    return SandboxRead(one, its, None)
+                return SandboxRead(one, its, await self._puller.pull(one, its, mode=mode))
+
+        chosen = [
+            (one, its)
+            for one, its in await self._sandboxes()
+            if tenant in {None, one.slug} and sandbox in {None, its.name}
+        ]
+        return list(await asyncio.gather(*(read(one, its) for one, its in chosen)))
+
+    async def _is_fresh(self, tenant: Tenant, sandbox: Sandbox, resource: Cached, since: datetime) -> bool:
+        async with self._database.read(tenant.id) as unit:
+            state = await unit.sync_states.get(sandbox.id, resource)
+        return state is not None and state.succeeded_at is not None and state.succeeded_at >= since
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -109,8 +160,10 @@ class SyncWorker:
         self._due[key] = loop.time() + self._settings.sync_interval_s
         complete = False
         try:
-            async with self._database.write(tenant.id) as lock_unit:
+            # The lock is the transaction's, which the pooler may not take away; it holds a connection and nothing else.
+            async with self._room, self._database.write(tenant.id) as lock_unit:
                 if not await lock_unit.sync_states.try_lock(sandbox.id):
+                    complete = True  # by another process
                     return
                 started = datetime.now(UTC)
                 result = await self._puller.pull(tenant, sandbox)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from app.aep import paths
-from app.upstream.client import Call
+from app.upstream.client import AEPClient, Call
+from app.upstream.connection import Target
+from app.upstream.listing import Listed, list_children
 
 
 def list_schedules(params: tuple[tuple[str, str], ...]) -> Call:
     """Describe a page of the sandbox's schedules, with AEP's own query."""
     return Call("list_schedules", "GET", paths.SCHEDULES, params)
+
+
+def every_schedule(client: AEPClient, target: Target) -> AsyncIterator[Listed]:
+    """Yield every page of the sandbox's schedules."""
+    return list_children(client, target, "list_schedules", paths.SCHEDULES, "schedules")
 
 
 def get_schedule(schedule_id: str) -> Call:

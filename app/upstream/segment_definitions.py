@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from app.aep import paths
-from app.errors import UpstreamUnavailable
 from app.upstream.client import AEPClient, Call, Reply
 from app.upstream.connection import Target
+from app.upstream.listing import PAGE_SIZE, Listed, bulk_get, read_page
 
-PAGE_SIZE = 100
 
-
-async def list_segment_definitions(client: AEPClient, target: Target) -> AsyncIterator[list[dict[str, Any]]]:
+async def list_segment_definitions(
+    client: AEPClient, target: Target, *, sort: str = "creationTime:asc"
+) -> AsyncIterator[Listed]:
     """Yield every page of the sandbox's definitions, oldest first, so that new ones come at the end."""
-    page = 0
+    page, seen = 0, 0
     while True:
-        params = (("limit", str(PAGE_SIZE)), ("page", str(page)), ("sort", "creationTime:asc"))
+        params = (("limit", str(PAGE_SIZE)), ("page", str(page)), ("sort", sort))
         call = Call("list_segment_definitions", "GET", paths.SEGMENT_DEFINITIONS, params)
-        body = (await client.read(target, call)).body
-        if not isinstance(body, dict) or not isinstance(body.get("segments"), list):
-            raise UpstreamUnavailable("Adobe Experience Platform sent a list of definitions that cannot be read.")
-        if not body["segments"]:
+        listed = read_page((await client.read(target, call)).body, "segments", "page", "definitions")
+        yield listed
+        seen += len(listed.items)
+        # The page after the last is empty; the count spares the call where AEP tells it.
+        if not listed.items or (listed.total is not None and seen >= listed.total):
             return
-        yield body["segments"]
         page += 1
+
+
+async def bulk_get_segment_definitions(
+    client: AEPClient, target: Target, aep_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return those of the definitions that exist."""
+    path = paths.SEGMENT_DEFINITIONS_BULK_GET
+    return await bulk_get(client, target, "bulk_get_segment_definitions", path, aep_ids)
 
 
 def query_segment_definitions(params: tuple[tuple[str, str], ...]) -> Call:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from app.aep import paths
 from app.upstream.client import AEPClient, Call, Reply
 from app.upstream.connection import Target
+from app.upstream.listing import Listed, bulk_get, list_children
 
 
 async def list_segment_jobs(client: AEPClient, target: Target, params: tuple[tuple[str, str], ...]) -> Reply:
     """Return one page of the sandbox's segment jobs, with AEP's own query."""
     return await client.read(target, Call("list_segment_jobs", "GET", paths.SEGMENT_JOBS, params))
+
+
+def newest_segment_jobs(client: AEPClient, target: Target) -> AsyncIterator[Listed]:
+    """Yield every page of the sandbox's segment jobs, newest first."""
+    sort = "creationTime:desc"
+    return list_children(client, target, "list_segment_jobs", paths.SEGMENT_JOBS, "segment jobs", sort=sort)
+
+
+async def segment_jobs_by_id(client: AEPClient, target: Target, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return those of the jobs that exist."""
+    return await bulk_get(client, target, "bulk_get_segment_jobs", paths.SEGMENT_JOBS_BULK_GET, job_ids)
 
 
 async def get_segment_job(client: AEPClient, target: Target, job_id: str) -> Reply:

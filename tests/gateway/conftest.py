@@ -178,12 +178,13 @@ async def running_stack(
     *,
     http: httpx.AsyncClient | None = None,
     write: WriteSettings | None = None,
+    sync: SyncSettings | None = None,
 ) -> AsyncIterator[Stack]:
     (state_dir / "emulator").mkdir()
     shutil.copy(emulator.state_dir / "organizations.json", state_dir / "emulator")
     settings = Settings(
         server=ServerSettings(state_dir=state_dir, max_body_bytes=100_000),
-        sync=SyncSettings(sync_interval_s=0.5, sync_retry_s=0.1),
+        sync=sync or SyncSettings(sync_interval_s=0.5, sync_retry_s=0.1),
         upstream=UpstreamSettings(upstream_attempts=1),
         write=write,
     )

@@ -29,6 +29,11 @@ class Audience(Node):
     synced_at: datetime = strawberry.field(description="When AEP last confirmed it.")
     document: JSON = strawberry.field(description="The audience exactly as AEP sent it.")
 
+    @strawberry.field(description="Whether AEP may have moved on since the cache was last read.")
+    async def stale(self, info: Info) -> bool:
+        """Tell the freshness."""
+        return (await info.context.services.audiences.freshness(info.context.request)).stale
+
 
 def to_audience(row: AudienceRow) -> Audience:
     """Return a row as the schema's type."""

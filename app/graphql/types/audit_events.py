@@ -18,16 +18,17 @@ from app.store.rows import AuditEventRow
 
 @strawberry.enum(description="What kind of caller an actor is.")
 class ActorKind(Enum):
-    """A person, an integration, or the gateway itself."""
+    """A person, an integration, the gateway itself, or somebody at AEP past the gateway."""
 
     PERSON = "person"
     INTEGRATION = "integration"
     SYSTEM = "system"
+    UPSTREAM = "upstream"
 
 
 @strawberry.enum(description="Where an operation stands.")
 class AuditPhase(Enum):
-    """UNKNOWN means that AEP did not answer and may have acted all the same."""
+    """UNKNOWN means that AEP did not answer and may have acted all the same; OBSERVED that it was seen at AEP."""
 
     INTENT = "intent"
     SUCCEEDED = "succeeded"
@@ -35,6 +36,7 @@ class AuditPhase(Enum):
     UNKNOWN = "unknown"
     DENIED = "denied"
     RECORDED = "recorded"
+    OBSERVED = "observed"
 
 
 @strawberry.type(description="What an audit event is about.")

@@ -88,6 +88,11 @@ class SegmentDefinition(Node):
         found = await ctx.services.revisions.blame(ctx.request, self.aep_id)
         return [to_blamed_clause(self.expression.text, one) for one in found]
 
+    @strawberry.field(description="Whether AEP may have moved on since the cache was last read.")
+    async def stale(self, info: Info) -> bool:
+        """Tell the freshness."""
+        return (await info.context.services.definitions.freshness(info.context.request)).stale
+
 
 def to_segment_definition(row: SegmentDefinitionRow) -> SegmentDefinition:
     """Return a row as the schema's type."""

@@ -9,11 +9,11 @@ from typing import TypeVar
 import strawberry
 from strawberry.scalars import JSON
 
+from app.audit.differences import MemberChange as MemberChangeValue
 from app.errors import InvalidRequest, PQLError, PublicError
 from app.services.freshness import Freshness
 from app.services.paging import Page
 from app.services.rules import RuleDiagnostic
-from app.services.versions import MemberChange as MemberChangeValue
 from app.services.versions import VersionConflict as VersionConflictError
 from app.services.versions import VersionDifference
 
