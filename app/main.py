@@ -31,7 +31,9 @@ from app.audit.recorder import AuditRecorder
 from app.auth.bearer import BearerAuthenticator
 from app.auth.browser import BrowserSessions
 from app.auth.clients import ClientTokens
+from app.auth.cors import CrossOrigin
 from app.auth.last_use import LastUse
+from app.auth.limits import RequestLimits
 from app.auth.middleware import ContextMiddleware, RequestMiddleware
 from app.auth.people_tokens import PeopleTokens
 from app.auth.sessions import Sessions
@@ -77,6 +79,7 @@ from app.sync.reconcile import Reconciler
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
 from app.tenancy.credentials import CredentialVault
+from app.tenancy.own_keys import OwnKeys
 from app.tenancy.people import People
 from app.tenancy.resolve import TenancyResolver
 from app.tenancy.sealing import Sealer, master_key_file, read_master_key
@@ -164,7 +167,7 @@ async def build_gateway(
         await SigningKeys.load(database, sealer),
         lifetime_s=settings.security.access_token_lifetime_s,
     )
-    providers, recorder = OpenIDClient(outbound), AuditRecorder()
+    providers = OpenIDClient(outbound)
     people = PeopleTokens(database, providers, People(database, recorder))
     last_use = LastUse(database)
     sessions = Sessions(
@@ -182,7 +185,7 @@ async def build_gateway(
             *sign_in_routes(SignIn(database, sealer, providers, people), browsers),
             *graphql_routes(services),
             *facade_routes(services),
-            *v1_routes(services),
+            *v1_routes(services, OwnKeys(database, recorder)),
             *ims_routes(clients),
             *_operations_routes(database, metrics),
         ],
@@ -190,6 +193,11 @@ async def build_gateway(
             database,
             BearerAuthenticator(database, clients, people, last_use),
             browsers,
+            RequestLimits(
+                database,
+                per_tenant=settings.limits.tenant_requests_per_minute,
+                per_credential=settings.limits.credential_requests_per_minute,
+            ),
             metrics,
             settings.server.max_body_bytes,
         ),
@@ -255,6 +263,7 @@ def _middleware(
     database: Database,
     authenticator: BearerAuthenticator,
     browsers: BrowserSessions,
+    limits: RequestLimits,
     metrics: Metrics,
     max_body_bytes: int,
 ) -> list[Middleware]:
@@ -264,9 +273,13 @@ def _middleware(
         Middleware(TrailingSlash),
         Middleware(RequestMiddleware, metrics=metrics, entrance_of=entrance_of),
         Middleware(
+            CrossOrigin, database=database, is_protected=lambda request: _entrance_at(request.url.path) is not None
+        ),
+        Middleware(
             ContextMiddleware,
             authenticator=authenticator,
             browsers=browsers,
+            limits=limits,
             resolver=TenancyResolver(database),
             entrance_of=entrance_of,
             render_error=error_response,

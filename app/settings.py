@@ -81,6 +81,17 @@ class SignInSettings(_Settings):
         return value
 
 
+class LimitSettings(_Settings):
+    """How many requests are taken, by all processes together."""
+
+    tenant_requests_per_minute: int = Field(
+        60_000, ge=0, description="Requests of one organization in a minute; 0 for no limit."
+    )
+    credential_requests_per_minute: int = Field(
+        30_000, ge=0, description="Requests of one person or integration in a minute; 0 for no limit."
+    )
+
+
 class AuditSettings(_Settings):
     """How the audit is made provable."""
 
@@ -149,6 +160,7 @@ GROUPS: tuple[type[_Settings], ...] = (
     DatabaseSettings,
     SecuritySettings,
     SignInSettings,
+    LimitSettings,
     AuditSettings,
     UpstreamSettings,
     WriteSettings,
@@ -167,6 +179,7 @@ class Settings:
         database: DatabaseSettings | None = None,
         security: SecuritySettings | None = None,
         sign_in: SignInSettings | None = None,
+        limits: LimitSettings | None = None,
         audit: AuditSettings | None = None,
         upstream: UpstreamSettings | None = None,
         write: WriteSettings | None = None,
@@ -177,6 +190,7 @@ class Settings:
         self.database = database or DatabaseSettings()
         self.security = security or SecuritySettings()
         self.sign_in = sign_in or SignInSettings()
+        self.limits = limits or LimitSettings()
         self.audit = audit or AuditSettings()
         self.upstream = upstream or UpstreamSettings()
         self.write = write or WriteSettings()

@@ -38,6 +38,7 @@ class Action(StrEnum):
     MERGE_POLICY_REPLACE = "sandbox:merge_policy:replace"
     MERGE_POLICY_DELETE = "sandbox:merge_policy:delete"
     TENANT_CREATE = "tenant:tenant:create"
+    TENANT_ALLOW_ORIGINS = "tenant:tenant:allow_origins"
     TENANT_MOVE = "tenant:tenant:move"
     CREDENTIAL_SET = "tenant:credential:set"
     CREDENTIAL_ROTATE = "tenant:credential:rotate"

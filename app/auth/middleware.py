@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.aep import headers as aep_headers
 from app.auth.bearer import BearerAuthenticator, Identity
 from app.auth.browser import BrowserSessions
+from app.auth.limits import RequestLimits, Standing, limit_header, refuse_when_over
 from app.context import Entrance
 from app.errors import Forbidden, GatewayError
 from app.telemetry import Metrics
@@ -93,6 +95,7 @@ class ContextMiddleware:
         *,
         authenticator: BearerAuthenticator,
         browsers: BrowserSessions,
+        limits: RequestLimits,
         resolver: TenancyResolver,
         entrance_of: EntranceOf,
         render_error: RenderError,
@@ -100,6 +103,7 @@ class ContextMiddleware:
         self._app = app
         self._authenticator = authenticator
         self._browsers = browsers
+        self._limits = limits
         self._resolver = resolver
         self._entrance_of = entrance_of
         self._render_error = render_error
@@ -111,20 +115,34 @@ class ContextMiddleware:
         if request is None or entrance is None:
             await self._app(scope, receive, send)
             return
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._tell_limits(request, MutableHeaders(scope=message))
+            await send(message)
+
         try:
             await self._admit(request, entrance)
         except GatewayError as problem:
-            await self._render_error(request, problem)(scope, receive, send)
+            await self._render_error(request, problem)(scope, receive, send_with_limits)
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, send_with_limits)
 
     async def _admit(self, request: Request, entrance: Entrance) -> None:
         identity = await self._identity(request, entrance)
+        request.state.standings = await self._limits.take(identity.actor)
+        refuse_when_over(request.state.standings)
         _require_own_api_key(identity, request.headers.get(aep_headers.API_KEY))
         request.state.context = await self._resolver.resolve(
             identity.actor, request.headers, entrance=entrance, request_id=request.state.request_id
         )
         structlog.contextvars.bind_contextvars(tenant_id=str(identity.actor.tenant_id), actor_id=str(identity.actor.id))
+
+    def _tell_limits(self, request: Request, headers: MutableHeaders) -> None:
+        standings: list[Standing] = getattr(request.state, "standings", [])
+        if standings:
+            headers["ratelimit-policy"] = self._limits.policy_header
+            headers["ratelimit"] = limit_header(standings)
 
     async def _identity(self, request: Request, entrance: Entrance) -> Identity:
         authorization = request.headers.get(aep_headers.AUTHORIZATION)

@@ -29,6 +29,7 @@ from app.telemetry import configure_logging
 from app.tenancy.author import Author
 from app.tenancy.check import check_tenant
 from app.tenancy.credential_rotation import CredentialRotation, NewCredential
+from app.tenancy.origins import allow_origins
 from app.tenancy.sealing import Sealer
 from app.upstream.probe import Finding, Verdict
 
@@ -128,6 +129,25 @@ def retire_credential(
 
     run_with_database(state_dir, work)
     typer.echo("The credential is retired and its secret is removed.")
+
+
+@tenant.command("allow-origins")
+def allow_origins_of(
+    slug: Slug,
+    origins: Annotated[
+        list[str] | None, typer.Argument(help="Such as https://tools.luma.example; none without.")
+    ] = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Let web pages of these origins, and of no others, call the gateway for the tenant."""
+
+    async def work(database: Database, _sealer: Sealer, _http: httpx.AsyncClient) -> list[str]:
+        row = await find_tenant(database, slug)
+        author = Author.command("segment-gateway tenant allow-origins")
+        return await allow_origins(database, AuditRecorder(), row.id, origins or [], author)
+
+    allowed = run_with_database(state_dir, work)
+    typer.echo(f"Pages of {', '.join(allowed) or 'no other origin'} may call.")
 
 
 def read_secret(prompt: str) -> str:

@@ -60,13 +60,14 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One Adobe organization that this gateway serves."""
+    """One Adobe organization that this gateway serves. Pages of ``allowed_origins`` may read its answers."""
 
     id: UUID
     slug: str
     name: str
     ims_org_id: str
     namespace: str
+    allowed_origins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

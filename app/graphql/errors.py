@@ -48,7 +48,11 @@ def error_response(request: Request, problem: GatewayError) -> Response:
     """Answer a request that never reached execution."""
     status = next((status for kind, status in _STATUS.items() if isinstance(problem, kind)), 400)
     error = {"message": _message(problem), "extensions": _extensions(problem, request.state.request_id)}
-    return Response(msgspec.json.encode({"errors": [error]}), status, media_type=media_type_of(request))
+    response = Response(msgspec.json.encode({"errors": [error]}), status, media_type=media_type_of(request))
+    retry_after_s = getattr(problem, "retry_after_s", None)
+    if retry_after_s:
+        response.headers["retry-after"] = str(max(1, round(retry_after_s)))
+    return response
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from app.rest.access_control import add_access_control
+from app.rest.access_keys import add_access_keys
 from app.rest.audiences import add_audiences
 from app.rest.audit_log import add_audit_log
 from app.rest.estimates import add_estimates
@@ -23,6 +24,7 @@ from app.rest.segment_definitions import add_segment_definitions
 from app.rest.segment_jobs import add_segment_jobs
 from app.rest.v1 import add_audit_events, add_sync, add_viewer
 from app.services import Services
+from app.tenancy.own_keys import OwnKeys
 
 
 def facade_routes(services: Services) -> list[Route]:
@@ -45,11 +47,12 @@ def facade_routes(services: Services) -> list[Route]:
     return routes.routes
 
 
-def v1_routes(services: Services) -> list[Route]:
+def v1_routes(services: Services, keys: OwnKeys) -> list[Route]:
     """Return the gateway's own paths."""
     routes = Routes(problem_error)
     add_viewer(routes, services.viewer)
     add_sync(routes, services.freshness)
+    add_access_keys(routes, keys)
     add_audit_events(routes, services.audit)
     add_revisions(routes, services.definitions, services.revisions)
     return routes.routes

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from app.aep import errors as aep_errors
 from app.aep import headers as aep_headers
 from app.auth.bearer import MissingToken
+from app.auth.limits import TooManyRequests
 from app.auth.middleware import WrongAPIKey
 from app.errors import (
     Conflict,
@@ -63,6 +64,7 @@ _GATEWAY_FAULTS: tuple[tuple[type[GatewayError], aep_errors.GatewayFault], ...] 
     (Unauthenticated, aep_errors.TOKEN_INVALID),
     (WrongAPIKey, aep_errors.API_KEY_INVALID),
     (WrongTenant, aep_errors.ORG_NOT_ENTITLED),
+    (TooManyRequests, aep_errors.TOO_MANY_REQUESTS),
 )
 
 
@@ -77,7 +79,7 @@ def facade_error(request: Request, problem: GatewayError) -> Response:
     """Answer as AEP would."""
     for kind, fault in _GATEWAY_FAULTS:
         if isinstance(problem, kind):
-            return _json(fault.body(), fault.status)
+            return _json(fault.body(), fault.status, _headers(problem))
     if isinstance(problem, UnsupportedMediaType):
         return _json(aep_errors.content_type_body(), 400)
     refusal = _refusal_behind(problem)

@@ -34,6 +34,7 @@ from app.store.identity_providers import IdentityProviderRepository
 from app.store.notifications import Notice, Notices
 from app.store.object_leases import ObjectLeaseRepository
 from app.store.open_operations import OpenOperationRepository
+from app.store.request_budgets import RequestBudgetRepository
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
 from app.store.segment_definitions import SegmentDefinitionRepository
@@ -92,6 +93,7 @@ class ReadUnit:
         self.identity_providers = IdentityProviderRepository(session, tenant_id)
         self.access_keys = AccessKeyRepository(session, tenant_id)
         self.sessions = SessionRepository(session, tenant_id)
+        self.request_budgets = RequestBudgetRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
 
 

@@ -60,6 +60,7 @@ class TenantRow(Base):
     namespace: Mapped[str]
     platform_url: Mapped[str]
     ims_url: Mapped[str]
+    allowed_origins: Mapped[list[str]] = mapped_column(default=list, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -263,6 +264,17 @@ class SessionRow(Base):
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class RequestBudgetRow(Base):
+    """How many requests of a tenant or of one of its credentials were given to processes in a window."""
+
+    __tablename__ = "request_budgets"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    subject: Mapped[UUID] = mapped_column(primary_key=True)
+    window_start: Mapped[datetime]
+    leased: Mapped[int] = mapped_column(BigInteger)
 
 
 class SigningKeyRow(Base):

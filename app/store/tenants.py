@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,6 +54,11 @@ class DirectoryRepository:
         """Return the access key with this hash."""
         statement = select(AccessKeyRow).where(AccessKeyRow.key_hash == key_hash)
         return (await self._session.scalars(statement)).one_or_none()
+
+    async def lists_origin(self, origin: str) -> bool:
+        """Tell whether any tenant lets pages of this origin call."""
+        statement = select(TenantRow.id).where(literal(origin) == func.any(TenantRow.allowed_origins)).limit(1)
+        return (await self._session.scalar(statement)) is not None
 
     async def session(self, token_hash: bytes) -> SessionRow | None:
         """Return the session whose token has this hash."""
@@ -208,7 +213,14 @@ class TenancyRepository:
 
 def to_tenant(row: TenantRow) -> Tenant:
     """Return a row as the frozen value that walks with requests."""
-    return Tenant(id=row.id, slug=row.slug, name=row.name, ims_org_id=row.ims_org_id, namespace=row.namespace)
+    return Tenant(
+        id=row.id,
+        slug=row.slug,
+        name=row.name,
+        ims_org_id=row.ims_org_id,
+        namespace=row.namespace,
+        allowed_origins=frozenset(row.allowed_origins),
+    )
 
 
 def to_sandbox(row: SandboxRow) -> Sandbox:
