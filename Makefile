@@ -32,8 +32,9 @@ demo: setup ## Run everything on this machine, with sample data, until Ctrl-C.
 serve: setup ## Run the gateway alone.
 	@exec $(BIN)/segment-gateway serve --port $(PORT) --state-dir $(STATE)
 
-test: setup-dev ## Run every test.
-	$(BIN)/python -m pytest
+# Each worker has servers of its own; a file's tests stay together, since they share them.
+test: setup-dev ## Run every test, on all cores.
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: setup-dev lint types imports ## Format, lint, types, import contracts, tests of the documents.
 	$(BIN)/python -m pytest -q tests/docs
