@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
-from app.aep.times import from_epoch_ms
+from app.aep.audit_log import KEPT_MS, timestamp
 from app.emulator.deeds import Asset, Deed
 from app.emulator.organizations import EmulatedSandbox, Organization
 from app.emulator.state import Store
 
-KEPT: Final = timedelta(days=365)
-
 Document = dict[str, Any]
-
-
-def timestamp(at_ms: int) -> str:
-    """Return a time as the log writes it: milliseconds, and ``+0000`` without a colon."""
-    return from_epoch_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
 async def record(
@@ -80,8 +72,7 @@ async def record(
             {"assetId": one.id, "assetName": one.name, "status": status, "failureCode": document["failureCode"]}
             for one in assets
         ]
-    keep_from_ms = at_ms - KEPT // timedelta(milliseconds=1)
-    await store.add_audit_event(document, at_ms=at_ms, keep_from_ms=keep_from_ms)
+    await store.add_audit_event(document, at_ms=at_ms, keep_from_ms=at_ms - KEPT_MS)
 
 
 def _masked(address: str) -> str:
