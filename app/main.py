@@ -251,7 +251,7 @@ def _services(
         search=SearchService(relay),
         profiles=ProfileService(relay),
         schemas=SchemaService(relay),
-        audit_log=AuditLogService(relay),
+        audit_log=AuditLogService(database),
         audit=AuditService(database),
         rules=rules,
         freshness=freshness,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.context import RequestContext
+from app.errors import InvalidRequest
 from app.rest.plumbing import Routes, json_answer, read_instant, read_number
 from app.services.audit import AuditService
 from app.services.freshness import FreshnessService, SyncStatus
@@ -79,9 +81,14 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
     async def list_all(request: Request, ctx: RequestContext) -> Response:
         query = request.query_params
         wanted = AuditEventFilter(
+            actor_kind=query.get("actorKind"),
+            actor_id=_actor_id(query.get("actorId")),
             actor_name=query.get("actorName"),
             action=query.get("action"),
             phase=query.get("phase"),
+            entrance=query.get("entrance"),
+            sandbox_name=query.get("sandbox"),
+            resource_type=query.get("resourceType"),
             resource_id=query.get("resourceId"),
             request_id=query.get("requestId"),
             since=read_instant(query.get("since"), "since"),
@@ -113,6 +120,15 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
     routes.add("GET", "/v1/audit-events/{id}/proof", prove)
 
 
+def _actor_id(text: str | None) -> UUID | None:
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRequest("actorId must be the id that an event gives.", path=("actorId",)) from None
+
+
 def _page(page: Page[AuditEventRow]) -> dict[str, Any]:
     following = page.cursors[-1] if page.has_next and page.cursors else None
     return {"events": [_event(row) for row in page.items], "next": following}
@@ -126,7 +142,11 @@ def _event(row: AuditEventRow) -> dict[str, Any]:
         "at": row.at.isoformat(),
         "phase": row.phase,
         "action": row.action,
-        "actor": {"kind": row.actor_kind, "name": row.actor_name},
+        "actor": {
+            "kind": row.actor_kind,
+            "id": None if row.actor_id is None else str(row.actor_id),
+            "name": row.actor_name,
+        },
         "entrance": row.entrance,
         "sandbox": row.sandbox_name,
         "resource": {"type": row.resource_type, "id": row.resource_id, "name": row.resource_name},

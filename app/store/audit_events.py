@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -16,18 +16,35 @@ from app.store.rows import AuditEventRow
 
 Row = AuditEventRow
 
+# The members of a filter that are columns, and must be equal.
+_EXACT = (
+    *("actor_kind", "actor_id", "actor_name", "action", "phase", "entrance"),
+    *("sandbox_name", "resource_type", "resource_id", "request_id"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEventFilter:
-    """Which operations to list; absent members do not restrict. ``since`` is inclusive, ``until`` exclusive."""
+    """Which operations to list; absent members do not restrict.
 
+    ``since`` is inclusive, ``until`` exclusive, ``up_to`` the last sequence number. ``any_of`` names columns and the
+    values, in lower case, of which each must be one.
+    """
+
+    actor_kind: str | None = None
+    actor_id: UUID | None = None
     actor_name: str | None = None
     action: str | None = None
     phase: str | None = None
+    entrance: str | None = None
+    sandbox_name: str | None = None
+    resource_type: str | None = None
     resource_id: str | None = None
     request_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    up_to: int | None = None
+    any_of: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +184,14 @@ class AuditEventRepository:
 
     def _operations(self, wanted: AuditEventFilter) -> Select[Row]:
         statement = select(Row).where(Row.tenant_id == self._tenant_id, ~_is_superseded())
-        conditions = (
-            (Row.actor_name, wanted.actor_name),
-            (Row.action, wanted.action),
-            (Row.phase, wanted.phase),
-            (Row.resource_id, wanted.resource_id),
-            (Row.request_id, wanted.request_id),
-        )
-        for column, value in conditions:
+        for name in _EXACT:
+            value = getattr(wanted, name)
             if value is not None:
-                statement = statement.where(column == value)
+                statement = statement.where(getattr(Row, name) == value)
+        for name, values in wanted.any_of.items():
+            statement = statement.where(func.lower(getattr(Row, name)).in_(sorted(values)))
+        if wanted.up_to is not None:
+            statement = statement.where(Row.sequence <= wanted.up_to)
         if wanted.since is not None:
             statement = statement.where(Row.at >= wanted.since)
         if wanted.until is not None:

@@ -24,9 +24,3 @@ async def changes_of(client: AEPClient, target: Target, asset_ids: Sequence[str]
     body = (await client.read(target, list_audit_events(params))).body
     events = body.get("_embedded", {}).get("events") if isinstance(body, dict) else None
     return [one for one in events if isinstance(one, dict)] if isinstance(events, list) else []
-
-
-def export_audit_events(params: tuple[tuple[str, str], ...]) -> Call:
-    """Describe an export: AEP redirects to the file, or answers 204 when nothing matched."""
-    accept = (("accept", "application/octet-stream"),)
-    return Call("export_upstream_audit_events", "GET", paths.AUDIT_EXPORT, params, headers=accept)

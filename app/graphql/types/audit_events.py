@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
+from app.errors import InvalidRequest
 from app.graphql.context import Info
 from app.graphql.ids import to_global_id
 from app.graphql.types.shared import Node, PageInfo, page_info, to_instant
@@ -58,6 +60,7 @@ class AuditEvent(Node):
     phase: AuditPhase = strawberry.field(description="Where the operation stands.")
     action: str = strawberry.field(description="What was done, such as sandbox:segment_definition:create.")
     actor_kind: ActorKind = strawberry.field(description="What kind of caller it was.")
+    actor_id: str | None = strawberry.field(description="The gateway's id of the caller; null for its own doing.")
     actor_name: str = strawberry.field(description="A person's e-mail address or an integration's name.")
     entrance: str = strawberry.field(description="graphql, facade, rest or cli.")
     sandbox: str | None = strawberry.field(description="The sandbox, for operations in one.")
@@ -78,6 +81,7 @@ def to_audit_event(row: AuditEventRow) -> AuditEvent:
         phase=AuditPhase(row.phase),
         action=row.action,
         actor_kind=ActorKind(row.actor_kind),
+        actor_id=None if row.actor_id is None else str(row.actor_id),
         actor_name=row.actor_name,
         entrance=row.entrance,
         sandbox=row.sandbox_name,
@@ -132,9 +136,16 @@ def to_connection(page: Page[AuditEventRow], wanted: AuditEventFilter) -> AuditE
 class AuditEventFilterInput:
     """Filter of the audit."""
 
+    actor_kind: ActorKind | None = strawberry.field(default=None, description="Callers of this kind.")
+    actor_id: str | None = strawberry.field(default=None, description="The gateway's id of the person or integration.")
     actor_name: str | None = strawberry.field(default=None, description="Exactly this person or integration.")
     action: str | None = strawberry.field(default=None, description="Exactly this action.")
     phase: AuditPhase | None = strawberry.field(default=None, description="Operations that stand here.")
+    entrance: str | None = strawberry.field(default=None, description="graphql, facade, rest, cli or sync.")
+    sandbox: str | None = strawberry.field(default=None, description="The name of the sandbox.")
+    resource_type: str | None = strawberry.field(
+        default=None, description="Kind of object, such as segment_definition."
+    )
     resource_id: str | None = strawberry.field(default=None, description="AEP's id of the object.")
     request_id: str | None = strawberry.field(default=None, description="The request that they belonged to.")
     since: datetime | None = strawberry.field(default=None, description="At this instant or later.")
@@ -143,11 +154,25 @@ class AuditEventFilterInput:
     def to_filter(self) -> AuditEventFilter:
         """Return the filter as the service takes it."""
         return AuditEventFilter(
+            actor_kind=self.actor_kind.value if self.actor_kind else None,
+            actor_id=_actor_id(self.actor_id),
             actor_name=self.actor_name,
             action=self.action,
             phase=self.phase.value if self.phase else None,
+            entrance=self.entrance,
+            sandbox_name=self.sandbox,
+            resource_type=self.resource_type,
             resource_id=self.resource_id,
             request_id=self.request_id,
             since=to_instant(self.since, "filter", "since") if self.since else None,
             until=to_instant(self.until, "filter", "until") if self.until else None,
         )
+
+
+def _actor_id(text: str | None) -> UUID | None:
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRequest("actorId must be the id that an event gives.", path=("filter", "actorId")) from None
