@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.progress_bars import bars_on_a_terminal
 from app.emulator.serve import run
 from app.settings import LogSettings
 from app.telemetry import configure_logging
@@ -27,4 +28,9 @@ def emulate(
     """Play Adobe Experience Platform's segmentation and IMS on this machine."""
     log = LogSettings()
     configure_logging(log.log_level, json=log.log_json)
-    run(port, state_dir, profiles, host=host, faults_by_header=faults_by_header, scenario=scenario)
+    bars = bars_on_a_terminal()
+    try:
+        run(port, state_dir, profiles, host=host, faults_by_header=faults_by_header, scenario=scenario, progress=bars)
+    finally:
+        if bars is not None:
+            bars.close()

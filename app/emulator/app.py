@@ -90,7 +90,7 @@ def create_app(
 ) -> Starlette:
     """Return the application. It opens its state folder when it starts up, and makes what is not there yet.
 
-    ``progress`` is told, as (what, share done from 0 to 1), how far the making of the samples has come; without it
+    ``progress`` is told, as (what, share done from 0 to 1), how far samples and files of a scenario are; without it
     that goes to the log. ``clock`` is what the emulator's own clock follows until it is changed; the default is the
     machine's. Start-up raises InternalError when the state cannot be used.
     """
@@ -104,7 +104,10 @@ def create_app(
                 resources = await _open(settings, clock, tell, stack)
                 tokens = await _tokens(settings, resources)
                 app.state.withdraw_token = tokens.withdraw
-                app.router.routes[:] = [*FaultControl(faults).routes(), *await _routes(settings, resources, tokens)]
+                app.router.routes[:] = [
+                    *FaultControl(faults).routes(),
+                    *await _routes(settings, resources, tokens, tell),
+                ]
             except GatewayError as fault:
                 app.state.start_fault = fault  # for whoever runs the server, which only says that it did not start
                 raise
@@ -154,7 +157,9 @@ async def _tokens(settings: EmulatorSettings, resources: _Resources) -> TokenOff
     return TokenOffice(key, resources.clock, lifetime_s=settings.token_lifetime_s, revoked=revoked)
 
 
-async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: TokenOffice) -> list[BaseRoute]:
+async def _routes(
+    settings: EmulatorSettings, resources: _Resources, tokens: TokenOffice, progress: Progress
+) -> list[BaseRoute]:
     organizations, state, clock = resources.organizations, resources.state, resources.clock
     guardrails = await GuardrailControl.open(state)
     gate = Gate(organizations, tokens, state, clock, guardrails, resources.presence)
@@ -169,7 +174,7 @@ async def _routes(settings: EmulatorSettings, resources: _Resources, tokens: Tok
     )
     await streams.recover()
     if settings.scenario is not None:
-        await Seeding(workplaces, rules, tokens, state, clock).apply(settings.scenario)
+        await Seeding(workplaces, rules, tokens, state, clock, progress).apply(settings.scenario)
     job_work = SegmentJobWork(rules, background, clock, step_s=settings.job_step_s)
     export_work = ExportJobWork(rules, background, clock, state_dir=settings.state_dir, step_s=settings.job_step_s)
     jobs = SegmentJobs(gate, workplaces, job_work, guardrails, max_unfinished=settings.max_unfinished_jobs)

@@ -4,8 +4,9 @@
     GET /emulator/scenario/profiles/{organization}/{name}   a sandbox's profiles with their events, as JSON lines
 
 A sample that was generated stands in the scenario as its size and seed. Records that were loaded or came in later are
-in the second call only; a scenario that uses its answer as a file of ``profiles`` begins with no sample. Jobs,
-schedules and memberships are not exported: a segment job brings memberships back. No part of AEP: it takes no token.
+in the second call only, whose header ``x-total-profiles`` tells how many lines will come; a scenario that uses its
+answer as a file of ``profiles`` begins with no sample. Jobs, schedules and memberships are not exported: a segment job
+brings memberships back. No part of AEP: it takes no token.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from app.emulator.workplaces import Workplace, Workplaces
 from app.errors import NotFound
 
 PATH: Final = "/emulator/scenario"
+TOTAL: Final = "x-total-profiles"
 _OLDEST_FIRST: Final = (paging.SortKey("creationTime", descending=False),)
 _OF_THE_PLACE: Final = frozenset({"imsOrgId", "sandbox", "_etag", "mergePolicyId", "lastModifiedBy", "isSystem"})
 _CHUNK: Final = 1_000
@@ -59,7 +61,8 @@ class ScenarioControl:
         wanted = (request.path_params["organization"], request.path_params["name"])
         for place in self._workplaces.all():
             if wanted == (place.organization.slug, place.sandbox.name):
-                return StreamingResponse(_json_lines(place), media_type="application/x-ndjson")
+                total = {TOTAL: str(place.population.total_profiles)}
+                return StreamingResponse(_json_lines(place), headers=total, media_type="application/x-ndjson")
         raise NotFound(f"There is no sandbox {wanted[0]}/{wanted[1]}")
 
 

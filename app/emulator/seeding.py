@@ -6,6 +6,7 @@ with its file and line. A scenario is put in once; a later start with the same o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from app.emulator.clock import Clock
 from app.emulator.documents import new_platform_audience
 from app.emulator.gate import Call
 from app.emulator.merge_policies import merge_policy
+from app.emulator.populations import Progress
 from app.emulator.rules import RuleBook
 from app.emulator.scenario import MembershipPart, SandboxPart, ScenarioFile, organizations_of
 from app.emulator.state import State
@@ -65,13 +67,20 @@ class Seeding:
     """Puts content into the places of an emulator."""
 
     def __init__(
-        self, workplaces: Workplaces, rules: RuleBook, tokens: TokenOffice, state: State, clock: Clock
+        self,
+        workplaces: Workplaces,
+        rules: RuleBook,
+        tokens: TokenOffice,
+        state: State,
+        clock: Clock,
+        progress: Progress,
     ) -> None:
         self._workplaces = workplaces
         self._rules = rules
         self._tokens = tokens
         self._state = state
         self._clock = clock
+        self._progress = progress
 
     async def apply(self, file: ScenarioFile) -> None:
         """Put a scenario in, unless that was done. Raises InvalidRequest that names the file and the line.
@@ -127,12 +136,16 @@ class Seeding:
             raise file.fault(where, str(fault)) from fault
 
     async def _load(self, place: Workplace, path: Path, to_record: ToRecord) -> None:
+        what = f"{place.organization.slug}/{place.sandbox.name}: {path.name}"
+        total, done = await asyncio.to_thread(record_files.count, path), 0
         records = _records(path, to_record)
         while batch := list(islice(records, _BATCH)):
             try:
                 await place.population.append([record for _, record in batch])
             except InvalidRequest:
                 await self._find_fault(place, batch)
+            done += len(batch)
+            self._progress(what, min(1.0, done / total) if total else 1.0)
 
     async def _find_fault(self, place: Workplace, batch: list[tuple[str, Record]]) -> None:
         """Put the records of a refused batch in one by one, to name the one that is wrong."""

@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 
 from app.emulator.app import create_app
+from app.emulator.populations import Progress
 from app.emulator.scenario import read_scenario
 from app.emulator.settings import EmulatorSettings
 from app.errors import GatewayError
@@ -24,11 +25,13 @@ def run(
     host: str = "127.0.0.1",
     faults_by_header: bool = False,
     scenario: Path | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Serve the emulator until it is told to stop (SIGINT, SIGTERM); calls under way are finished first.
 
-    ``port`` 0 takes a free one. ``scenario`` names a scenario file to begin with. Logging must be configured by the
-    caller. Raises GatewayError when the scenario or the state cannot be used.
+    ``port`` 0 takes a free one. ``scenario`` names a scenario file to begin with. ``progress`` is told how far samples
+    and scenarios are; without it that goes to the log. Logging must be configured by the caller. Raises GatewayError
+    when the scenario or the state cannot be used.
     """
     settings = EmulatorSettings(
         state_dir=state_dir,
@@ -38,7 +41,7 @@ def run(
         faults_by_header=faults_by_header,
         scenario=None if scenario is None else read_scenario(scenario),
     )
-    server = make_server(settings)
+    server = make_server(settings, progress)
     app = server.config.app
     with _listen(host, port) as listener:
         log.info("emulator.listening", host=host, port=listener.getsockname()[1])
@@ -52,10 +55,10 @@ def run(
             raise
 
 
-def make_server(settings: EmulatorSettings) -> uvicorn.Server:
+def make_server(settings: EmulatorSettings, progress: Progress | None = None) -> uvicorn.Server:
     """Return a server for the settings, to be run by :func:`run` or inside another event loop (``serve()``)."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, progress=progress),
         host=settings.host,
         port=settings.port,
         # Our own log has one line for each request, without its query string.

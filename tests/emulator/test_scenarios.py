@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from app.cli.export_scenario import write_scenario
+from app.cli.export_scenario import Lines, write_scenario
+from app.emulator.app import create_app
 from app.emulator.scenario import line_of, read_scenario
 from app.emulator.settings import EmulatorSettings
 from app.errors import InvalidRequest
@@ -303,13 +304,38 @@ async def test_the_command_writes_a_scenario_that_can_be_begun_with(tmp_path: Pa
     scenario = acme(profiles=["people.jsonl"], definitions=[rule(FEMALE, "Women")])
     async with begun(tmp_path, write(tmp_path, scenario)) as emulator:
 
-        def get(path: str) -> bytes:
-            answers = {"/emulator/scenario": written, "/emulator/scenario/profiles/acme/prod": records}
-            return answers[path]
+        @contextmanager
+        def get(path: str) -> Iterator[Lines]:
+            answer = {"/emulator/scenario": written, "/emulator/scenario/profiles/acme/prod": records}[path]
+            yield Lines(int(answer.headers.get("x-total-profiles", 0)), iter(answer.content.splitlines(keepends=True)))
 
-        written = (await emulator.http.get("/emulator/scenario")).content
-        records = (await emulator.http.get("/emulator/scenario/profiles/acme/prod")).content
-        write_scenario(tmp_path / "written", get, records=True)
+        written = await emulator.http.get("/emulator/scenario")
+        records = await emulator.http.get("/emulator/scenario/profiles/acme/prod")
+        told: list[tuple[str, float]] = []
+        write_scenario(tmp_path / "written", get, records=True, report=lambda what, share: told.append((what, share)))
+    shares = [share for _, share in told]
+    assert {what for what, _ in told} == {"acme.prod.jsonl"}
+    assert shares == sorted(shares)
+    assert (len(shares) > 3, shares[0] < 0.5, shares[-1]) == (True, True, 1.0)
     async with begun(tmp_path, tmp_path / "written/scenario.json", "again") as emulator:
         assert await count(emulator, FEMALE) == 3
         assert len((await emulator.call("GET", DEFINITIONS)).json()["segments"]) == 1
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+async def test_putting_a_scenario_in_tells_how_far_it_is(tmp_path: Path, suffix: str) -> None:
+    rows = "SELECT 'p' || i || '@acme.example' AS \"identityMap.Email\", 'female' AS \"person.gender\" FROM range(2500) t(i)"
+    file, kinds = tmp_path / f"many.{suffix}", {"csv": "CSV, HEADER", "parquet": "PARQUET", "jsonl": "JSON"}
+    duckdb.sql(f"COPY ({rows}) TO '{file}' (FORMAT {kinds[suffix]})")
+    scenario = read_scenario(write(tmp_path, acme(profiles=[file.name])))
+    told: list[tuple[str, float]] = []
+    app = create_app(
+        EmulatorSettings(tmp_path / "state", scenario=scenario),
+        clock=SteppedClock(),
+        progress=lambda what, share: told.append((what, share)),
+    )
+    async with app.router.lifespan_context(app):
+        pass
+    assert [one for one in told if file.name in one[0]] == [
+        (f"acme/prod: {file.name}", share) for share in (0.4, 0.8, 1.0)
+    ]
