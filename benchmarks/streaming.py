@@ -81,7 +81,7 @@ def engine_alone(rules: dict[str, Checked], events: int, people: int) -> None:
             f"worst {max(latencies) * 1e3:.1f} ms"
         )
         plain = every_rule(rules, raw)
-        print(f"every rule: {plain:,.0f} events/s; the engine is {rate / plain:.0f} times as fast")
+        print(f"every rule: {plain:,.0f} events a second of CPU; the engine is {rate_cpu / plain:.0f} times as fast")
         compare(stream, rules, attributes, sent)
         begun = time.perf_counter()
         stream.close()
@@ -109,12 +109,12 @@ def every_rule(rules: dict[str, Checked], raw: list[bytes]) -> float:
             if isinstance(condition, EventCondition):
                 tests += [document_test(replace_and(condition), condition.rule, condition.event)]
     some = raw[:: max(1, len(raw) // 300)][:300]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in some:
         document = msgspec.json.decode(text)
         for test in tests:
             test(document)
-    return len(some) / (time.perf_counter() - begun)
+    return len(some) / (time.process_time() - begun)
 
 
 def replace_and(condition: EventCondition) -> ir.Expr:

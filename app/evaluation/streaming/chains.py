@@ -7,11 +7,13 @@ is searched for as `app.pql.reference` describes, on instants and lanes in place
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from app.evaluation.streaming.conditions import ChainElement
+from app.evaluation.streaming.conditions import ChainElement, SumCondition
+from app.evaluation.streaming.predicates import COMPARE
 from app.evaluation.streaming.windows import NEVER, Window, gap_window
 from app.pql.ast import Comparator, Duration
 
@@ -27,6 +29,11 @@ class Happened(Protocol):
     @property
     def lanes(self) -> int:
         """The conditions."""
+        ...
+
+    @property
+    def numbers(self) -> Mapping[Any, float | None]:
+        """What each `SumTest` adds up of it."""
         ...
 
 
@@ -126,6 +133,41 @@ class ChainTest:
                 if first <= now <= last:
                     return event.at, last
         return None, NEVER
+
+
+class SumTest:
+    """A compiled sum, with the same members as a chain: what it depends on are all events of one lane."""
+
+    is_ordered = True
+
+    def __init__(self, condition: SumCondition, lane: int) -> None:
+        self._window = condition.event.window
+        self._compare = COMPARE[condition.operator]
+        self._limit = condition.limit
+        self.number = condition.number
+        self.lanes = self.decisive = self.ending = 1 << lane
+        # The sum of nothing is 0.
+        self.needed = 0 if self._compare(0, self._limit) else self.lanes
+
+    def judge(self, events: Sequence[Happened], now: int) -> Verdict:
+        """Look at all events of a profile, in order of time."""
+        until, numbers = NEVER, []
+        for event in reversed(events):
+            if event.lanes & self.lanes:
+                first, last = self._window.span(event.at)
+                if last < now:
+                    # Earlier events have left the window as well.
+                    break
+                if first <= now:
+                    until = min(until, last)
+                    numbers.append(event.numbers.get(self))
+        return Verdict(self._holds([one for one in numbers if one is not None]), until)
+
+    def _holds(self, numbers: list[float]) -> bool:
+        try:
+            return self._compare(math.fsum(numbers), self._limit)
+        except OverflowError:
+            return False
 
 
 _Taken = tuple[tuple[int, int, int], ...]

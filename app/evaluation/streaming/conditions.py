@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from app.errors import PublicError
-from app.evaluation.streaming.predicates import Variables, events_of, is_about, key_of, references
+from app.evaluation.streaming.fields import Getter
+from app.evaluation.streaming.predicates import (
+    MIRRORED,
+    Variables,
+    events_of,
+    is_about,
+    key_of,
+    number_at,
+    references,
+)
 from app.evaluation.streaming.windows import Window, gap_window, window_of
 from app.pql import Checked, ir
 from app.pql.ast import Comparator, Duration
+from app.pql.types import BOOLEAN
 
 TIMESTAMP = ("timestamp",)
 
@@ -66,6 +76,17 @@ class ChainCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class SumCondition:
+    """The sum of a number over the events that meet ``event`` compares with ``limit``."""
+
+    event: EventCondition
+    key: object
+    operator: Comparator
+    limit: float
+    number: Getter = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WholeCondition:
     """A part of a rule that is asked of the reference evaluator, with the profile and all of its kept events.
 
@@ -81,7 +102,7 @@ class WholeCondition:
     rule: Checked = field(compare=False, repr=False)
 
 
-Condition: TypeAlias = EventCondition | ProfileCondition | ChainCondition | WholeCondition
+Condition: TypeAlias = EventCondition | ProfileCondition | ChainCondition | SumCondition | WholeCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,10 @@ def _formula(node: ir.Expr, rule: Checked) -> Formula:
             return Holds(_event_condition(node, rule) or _whole(node, rule))
         case ir.Chain():
             return Holds(_chain(node, rule) or _whole(node, rule))
+        case ir.Comparison(operator, ir.Aggregate() as counted, ir.Constant(value=limit)):
+            return _tally(counted, operator, limit, rule) or Holds(_whole(node, rule))
+        case ir.Comparison(operator, ir.Constant(value=limit), ir.Aggregate() as counted):
+            return _tally(counted, MIRRORED[operator], limit, rule) or Holds(_whole(node, rule))
     return Holds(_whole(node, rule))
 
 
@@ -264,6 +289,49 @@ def _chain(node: ir.Chain, rule: Checked) -> EventCondition | ChainCondition | N
     first = elements[0]
     is_single = len(elements) == 1 and first.minimum == 1 and not first.is_exact
     return first.event if is_single and first.event.window != Window() else ChainCondition(tuple(elements))
+
+
+# Counts and sums --------------------------------------------------------------------------------------------------
+
+
+def _tally(node: ir.Aggregate, operator: Comparator, limit: object, rule: Checked) -> Formula | None:
+    """Return a comparison of a count or a sum over events of one condition; None where it is another one."""
+    if len(node.bindings) != 1 or isinstance(limit, bool):
+        return None
+    found = _filtered(node.bindings[0], rule)
+    event = None if found is None else _condition(found[1], found[0], rule)
+    if found is None or event is None:
+        return None
+    if node.function == "count" and node.value is None and isinstance(limit, int):
+        return _counted(event, operator, limit)
+    number = number_at(node.value, found[0]) if node.function == "sum" and node.value is not None else None
+    if number is None or not isinstance(limit, int | float):
+        return None
+    return Holds(SumCondition(event, repr(key_of(node.value)), operator, limit, number))
+
+
+def _counted(event: EventCondition, operator: Comparator, limit: int) -> Formula:
+    """Return what a comparison of a count says about at least so many events, which is a chain of one element."""
+    match operator:
+        case ">=":
+            return _at_least(event, limit)
+        case ">":
+            return _at_least(event, limit + 1)
+        case "<":
+            return Not(_at_least(event, limit))
+        case "<=":
+            return Not(_at_least(event, limit + 1))
+    exactly = All((_at_least(event, limit), Not(_at_least(event, limit + 1))))
+    return exactly if operator == "=" else Not(exactly)
+
+
+def _at_least(event: EventCondition, count: int) -> Formula:
+    if count <= 0:
+        # Said as a condition on the profile, since a rule without any condition would never be looked at.
+        return Holds(_profile_condition(ir.Constant(BOOLEAN, True), event.rule))
+    if count == 1:
+        return Holds(event)
+    return Holds(ChainCondition((ChainElement(event, count, None, is_exact=False, negated=False, gap=None),)))
 
 
 # The rest ---------------------------------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ class StreamingEngine:
         profile = self._profiles.get(key) or self._known(key)
         if at is None or not isinstance(event_id, str) or event_id in profile.ids:
             return False
-        self._take_in(profile, KeptEvent(at, 0, event_id, raw or msgspec.json.encode(event)), self.rules.match(event))
+        match = self.rules.match(event)
+        self._take_in(profile, kept_event(at, event_id, event, raw or msgspec.json.encode(event), match), match)
         return True
 
     def _known(self, key: str) -> Profile:
@@ -128,7 +129,6 @@ class StreamingEngine:
         return profile
 
     def _take_in(self, profile: Profile, kept: KeptEvent, match: Match) -> None:
-        kept.lanes = match.lanes
         profile.forget_before(self.now - self._kept_us)
         if kept.at >= self.now - self._kept_us:
             is_latest = not profile.history or kept.at >= profile.history[-1].at
@@ -252,6 +252,8 @@ class StreamingEngine:
     def _settle(self, profile: Profile, events: int, changed_facts: int, chains: tuple[Chain, ...]) -> None:
         """Find out what follows from the lanes that hold now."""
         rules = self.rules
+        if events == profile.events and not changed_facts and not chains and not rules.wholes:
+            return
         for chain in chains:
             events = self._check_chain(profile, chain, events)
         if rules.wholes:
@@ -341,7 +343,7 @@ class StreamingEngine:
             at, match = instant_us(event["timestamp"]), self.rules.match(event)
             is_new = event["_id"] not in profile.ids
             if is_new and at is not None and at >= as_of - self._kept_us:
-                holding |= self._keep(profile, KeptEvent(at, match.lanes, event["_id"], raw), match)
+                holding |= self._keep(profile, kept_event(at, event["_id"], event, raw, match), match)
         chains = tuple(one for one in self.rules.chains if holding & one.needed == one.needed)
         self._settle(profile, holding, self.rules.joined, chains)
         self.now = present
@@ -354,3 +356,10 @@ class StreamingEngine:
                 by_instant[standing.since] = by_instant.get(standing.since, 0) | 1 << lane
                 profile.members |= int(standing.is_member) << lane
         profile.marks = [Mark(at, mask) for at, mask in sorted(by_instant.items())]
+
+
+def kept_event(at: int, event_id: str, event: Mapping[str, Any], raw: bytes, match: Match) -> KeptEvent:
+    """Return what is remembered of an event that meets what ``match`` says."""
+    if not match.summed:
+        return KeptEvent(at, match.lanes, event_id, raw)
+    return KeptEvent(at, match.lanes, event_id, raw, {test: test.number(event) for test in match.summed})

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.evaluation.streaming.fields import Getter, getter
@@ -74,7 +74,7 @@ def _compile(bit: int, wanted: Wanted) -> _Lane:
     for test in wanted.tests:
         single = field_test(test, wanted.document)
         if single is not None:
-            lane.fields.append(single)
+            lane.fields.append(replace(single, key=repr(key_of(test))))
             if single.path == EVENT_TYPE and single.items is None and single.values is not None:
                 named = frozenset(single.values)
                 lane.types = named if lane.types is None else lane.types & named
@@ -132,10 +132,7 @@ class _Channel:
     _single: FieldTest = field(init=False)
     _get: Getter = field(init=False)
     _items: Getter | None = field(init=False)
-    _by_value: dict[Any, int] = field(init=False)
-    _limits: list[_Limits] = field(init=False)
-    _choosing: int = field(init=False)
-    _slow: list[tuple[int, list[Test]]] = field(init=False)
+    _layers: list[_Layer] = field(init=False)
     _known: dict[Any, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,24 +143,10 @@ class _Channel:
         self._single = next(iter(self.tests.values()))[0]
         self._get = getter(self._single.path) if self._single.path else lambda value: value
         self._items = None if self._single.items is None else getter(self._single.items)
-        self._sort()
+        self._layers = [_Layer(self.everything, self.tests, depth) for depth in range(self._most_tests())]
 
-    def _sort(self) -> None:
-        """Put each lane where a value is looked up fastest: among choices, among limits, or with the rest."""
-        self._by_value = defaultdict(int)
-        self._slow = []
-        limits: dict[str, list[tuple[float, int]]] = defaultdict(list)
-        for bit, tests in self.tests.items():
-            only = tests[0] if len(tests) == 1 else None
-            if only is not None and only.values is not None:
-                for value in only.values:
-                    self._by_value[value] |= 1 << bit
-            elif only is not None and only.limit is not None:
-                limits[only.limit[0]].append((only.limit[1], 1 << bit))
-            else:
-                self._slow.append((1 << bit, [one.test for one in tests]))
-        self._by_value = dict(self._by_value)
-        self._limits = [_Limits(operator, found) for operator, found in limits.items()]
+    def _most_tests(self) -> int:
+        return max(len(tests) for tests in self.tests.values())
 
     def match(self, document: Any) -> int:
         """Return the lanes that the document's value, or some item's, leaves in."""
@@ -187,15 +170,50 @@ class _Channel:
         known = self._known.get(value)
         if known is not None:
             return known
-        mask = self._by_value.get(value, 0)
-        for limits in self._limits:
-            mask |= limits.fitting(value)
-        for bit, tests in self._slow:
-            if all(test(value) for test in tests):
-                mask |= bit
+        mask = self.everything
+        for layer in self._layers:
+            mask &= layer.fitting(value)
         if len(self._known) >= _REMEMBERED_VALUES:
             self._known.clear()
         self._known[value] = mask
+        return mask
+
+
+class _Layer:
+    """One test of each lane of a channel, each kept where a value finds it fastest; equal tests are asked once.
+
+    A lane with two tests of the field has the second one in the second layer; a lane with fewer is in every answer.
+    """
+
+    def __init__(self, everything: int, tests: Mapping[int, list[FieldTest]], depth: int) -> None:
+        self._by_value: dict[Any, int] = defaultdict(int)
+        limits: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        asked: dict[object, tuple[Test, int]] = {}
+        self._indifferent = everything
+        for bit, of_lane in tests.items():
+            if depth >= len(of_lane):
+                continue
+            self._indifferent &= ~(1 << bit)
+            single = of_lane[depth]
+            if single.values is not None:
+                for value in single.values:
+                    self._by_value[value] |= 1 << bit
+            elif single.limit is not None:
+                limits[single.limit[0]].append((single.limit[1], 1 << bit))
+            else:
+                asked[single.key] = (single.test, asked.get(single.key, (single.test, 0))[1] | 1 << bit)
+        self._by_value = dict(self._by_value)
+        self._limits = [_Limits(operator, found) for operator, found in limits.items()]
+        self._asked = list(asked.values())
+
+    def fitting(self, value: Any) -> int:
+        """Return the lanes that a value leaves in."""
+        mask = self._indifferent | self._by_value.get(value, 0)
+        for limits in self._limits:
+            mask |= limits.fitting(value)
+        for test, lanes in self._asked:
+            if test(value):
+                mask |= lanes
         return mask
 
 

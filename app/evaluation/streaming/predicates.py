@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from app.evaluation.streaming.fields import Getter, getter, readable, reader
 from app.pql import Checked, ir
+from app.pql.ast import Comparator
 from app.pql.reference import fold, matches
 from app.pql.types import ArrayType, Primitive, Scalar, primitive_of
 
@@ -23,8 +24,8 @@ Test = Callable[[Any], bool]
 
 SOME_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
-_MIRRORED: Final = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+MIRRORED: Final[Mapping[Comparator, Comparator]] = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NUMBERS: Final = frozenset({Primitive.LONG, Primitive.DOUBLE})
 _STRINGS: Final[dict[str, Callable[[str, str], bool]]] = {
     "equals": eq,
@@ -40,6 +41,7 @@ class FieldTest:
 
     ``values`` are the values that fit, where the test is a choice of values; ``limit`` is a comparison with a number.
     ``test`` takes the value as its type reads it and is never asked about an absent one, except for ``isNull``.
+    Tests of one ``key`` are equal.
     """
 
     path: tuple[str, ...]
@@ -49,6 +51,7 @@ class FieldTest:
     values: tuple[Any, ...] | None = None
     limit: tuple[str, float] | None = None
     fits_absent: bool = False
+    key: object = None
 
 
 Variables = frozenset[ir.Variable]
@@ -75,6 +78,12 @@ def field_test(node: ir.Expr, document: Variables) -> FieldTest | None:
     subject, test, values, limit = found
     path = _path(subject, document)
     return None if path is None else FieldTest(path, None, reader(subject), test, values, limit)
+
+
+def number_at(node: ir.Expr, document: Variables) -> Getter | None:
+    """Return what reads a field of the document that is a double, None where it is absent; None for anything else."""
+    is_double = primitive_of(node.type) is Primitive.DOUBLE
+    return _typed(node, document) if is_double and _path(node, document) is not None else None
 
 
 def document_test(node: ir.Expr, checked: Checked, document: Variables) -> Test:
@@ -131,7 +140,7 @@ def _value_test(node: ir.Expr) -> _Found | None:
         case ir.Comparison(operator=operator, left=left, right=ir.Constant(value=constant)):
             return _compared(left, operator, constant)
         case ir.Comparison(operator=operator, left=ir.Constant(value=constant), right=right):
-            return _compared(right, _MIRRORED[operator], constant)
+            return _compared(right, MIRRORED[operator], constant)
         case ir.OneOf(value=subject, members=members, negated=negated):
             return _chosen(subject, members, negated)
         case ir.StringTest(argument=ir.Constant(value=str(argument))) if _is_string(node.subject):
@@ -143,7 +152,7 @@ def _value_test(node: ir.Expr) -> _Found | None:
 
 
 def _compared(subject: ir.Expr, operator: str, constant: str | float | bool) -> _Found | None:
-    compare = _COMPARE[operator]
+    compare = COMPARE[operator]
     primitive = primitive_of(subject.type)
     if primitive in _NUMBERS and not isinstance(constant, bool | str):
         as_double = primitive is Primitive.DOUBLE or isinstance(constant, float)
@@ -276,7 +285,7 @@ def _two_fields(node: ir.Expr, document: Variables) -> Test | None:
             kinds = {primitive_of(left.type), primitive_of(right.type)}
             if len(kinds) > 1 and not kinds <= _NUMBERS:
                 return None
-            compare = _COMPARE[operator]
+            compare = COMPARE[operator]
             convert: Callable[[Any], Any] = float if Primitive.DOUBLE in kinds else lambda value: value
             first, second = _typed(left, document), _typed(right, document)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
+from app.evaluation.streaming.chains import SumTest
 from app.evaluation.streaming.rules import Chain
 
 _MARKS: Final = 64
@@ -17,12 +18,16 @@ _MARKS: Final = 64
 
 @dataclass(slots=True, eq=False)
 class KeptEvent:
-    """An event that some rule may still ask about. ``raw`` is its JSON; ``lanes`` are the conditions that it meets."""
+    """An event that some rule may still ask about. ``raw`` is its JSON; ``lanes`` are the conditions that it meets.
+
+    ``numbers`` are what each sum adds up of it.
+    """
 
     at: int
     lanes: int
     event_id: str
     raw: bytes
+    numbers: Mapping[SumTest, float | None] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the event as a document."""

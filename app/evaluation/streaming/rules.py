@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.evaluation.streaming.chains import ChainTest
+from app.evaluation.streaming.chains import ChainTest, SumTest
 from app.evaluation.streaming.conditions import (
     All,
     AnyOf,
@@ -24,6 +24,7 @@ from app.evaluation.streaming.conditions import (
     Holds,
     Not,
     ProfileCondition,
+    SumCondition,
     WholeCondition,
     conditions_of,
     take_apart,
@@ -58,20 +59,22 @@ class Match:
     """What one event meets. Events that meet the same share one of these.
 
     ``chains`` are all that have a place for it, ``decisive`` those of them that it can change when no event is later.
+    ``summed`` are the tests that add up a number of it.
     """
 
     lanes: int
     windows: tuple[InWindow, ...]
     chains: tuple[Chain, ...]
     decisive: tuple[Chain, ...]
+    summed: tuple[SumTest, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """A chain and its own lane's bit. ``needed`` and ``ending`` are those of the test, at hand."""
+    """A chain, or a sum, and its own lane's bit. ``needed`` and ``ending`` are those of the test, at hand."""
 
     bit: int
-    test: ChainTest
+    test: ChainTest | SumTest
     needed: int
     ending: int
 
@@ -108,7 +111,7 @@ class _Lanes:
 class _Simple:
     """A rule that asks for one condition on events at most, perhaps not to hold, and for attributes."""
 
-    condition: EventCondition | ChainCondition | WholeCondition | None
+    condition: EventCondition | ChainCondition | SumCondition | WholeCondition | None
     negated: bool
     facts: tuple[ProfileCondition, ...]
 
@@ -120,7 +123,7 @@ class _Compiled:
     lanes: _Lanes
     events: dict[int, EventCondition] = field(default_factory=dict)
     facts: dict[int, tuple[ProfileCondition, ...]] = field(default_factory=dict)
-    chains: dict[ChainCondition, int] = field(default_factory=dict)
+    chains: dict[ChainCondition | SumCondition, int] = field(default_factory=dict)
     wholes: dict[WholeCondition, int] = field(default_factory=dict)
 
     def add(self, lane: int, condition: Condition) -> None:
@@ -129,7 +132,7 @@ class _Compiled:
                 self.events[lane] = condition
             case ProfileCondition():
                 self.facts[lane] = (condition,)
-            case ChainCondition():
+            case ChainCondition() | SumCondition():
                 self.chains[condition] = self.chains.get(condition, 0) | 1 << lane
             case WholeCondition():
                 self.wholes[condition] = self.wholes.get(condition, 0) | 1 << lane
@@ -138,10 +141,15 @@ class _Compiled:
         """Compile the chains; their elements get lanes of their own."""
         found = []
         for condition, bits in self.chains.items():
-            parts = [self.lanes.of(element.event) for element in condition.elements]
-            for lane, element in zip(parts, condition.elements, strict=True):
-                self.add(lane, element.event)
-            test = ChainTest(condition.elements, parts)
+            if isinstance(condition, SumCondition):
+                events, lanes = [condition.event], [self.lanes.of(condition.event)]
+                test: ChainTest | SumTest = SumTest(condition, lanes[0])
+            else:
+                events = [element.event for element in condition.elements]
+                lanes = [self.lanes.of(event) for event in events]
+                test = ChainTest(condition.elements, lanes)
+            for lane, event in zip(lanes, events, strict=True):
+                self.add(lane, event)
             found.append(Chain(bits, test, test.needed, test.ending))
         return tuple(found)
 
@@ -227,7 +235,9 @@ class Rules:
             for number, (window, of_window) in enumerate(self._windows)
             if (inside := lanes & of_window)
         ]
-        return Match(lanes, tuple(windows), chains, tuple(one for one in chains if one.test.decisive & lanes))
+        decisive = tuple(one for one in chains if one.test.decisive & lanes)
+        summed = tuple(one.test for one in chains if isinstance(one.test, SumTest))
+        return Match(lanes, tuple(windows), chains, decisive, summed)
 
     def _chains_of(self, lanes: int) -> tuple[Chain, ...]:
         found = self._chain_sets.get(lanes)
@@ -268,7 +278,7 @@ def lanes_of(mask: int) -> Iterator[int]:
 
 def _simple(formula: Formula) -> _Simple | None:
     """Return the form of a rule that joins one condition on events, and attributes, by ``and`` alone."""
-    found: list[tuple[EventCondition | ChainCondition | WholeCondition, bool]] = []
+    found: list[tuple[EventCondition | ChainCondition | SumCondition | WholeCondition, bool]] = []
     facts: list[ProfileCondition] = []
     waiting: list[Formula] = [formula]
     while waiting:

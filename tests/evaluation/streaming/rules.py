@@ -104,7 +104,16 @@ _event = st.one_of(
         _window,
         st.integers(1, 2),
     ),
-    st.builds("xEvent[{} and timestamp occurs {}].count() >= 2".format, _what, _window),
+    st.builds(
+        "xEvent[{} and timestamp occurs {}].count() {} {}".format, _what, _window, _comparator, st.integers(0, 3)
+    ),
+    st.builds(
+        "xEvent[{} and timestamp occurs {}].sum(commerce.order.priceTotal) {} {}".format,
+        _what,
+        _window,
+        _comparator,
+        st.sampled_from([-1, 0, 10, 15.5, 20, 30]),
+    ),
     st.builds("xEvent.eventType = {}".format, st.just('"commerce.checkouts"')),
     _chain(),
     _chain(),
