@@ -50,6 +50,7 @@ class Action(StrEnum):
     SESSION_CLOSE = "tenant:session:close"
     ACCESS_KEY_REVOKE = "tenant:access_key:revoke"
     IDENTITY_PROVIDER_TRUST = "tenant:identity_provider:trust"
+    IDENTITY_PROVIDER_WITHDRAW = "tenant:identity_provider:withdraw"
     ACCESS_KEY_ISSUE = "tenant:access_key:issue"
     AUDIT_EXPORT = "tenant:audit:export"
     INTEGRATION_ISSUE = "tenant:integration:issue"

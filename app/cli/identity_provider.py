@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
+from uuid import UUID
 
+import httpx
 import typer
 
 from app.audit.recorder import AuditRecorder
-from app.cli.postgres import database_url
+from app.cli.tenant import StateDir, find_tenant, run_with_database
 from app.context import Role
-from app.errors import NotFound
-from app.main import make_sealer
-from app.settings import DatabaseSettings, SecuritySettings, ServerSettings
 from app.store.database import Database
-from app.store.migrate import head_revision
+from app.store.rows import IdentityProviderRow
+from app.tenancy.author import Author
 from app.tenancy.identity_providers import GroupGrant, IdentityProviders, ProviderDescription
+from app.tenancy.sealing import Sealer
+
+Result = TypeVar("Result")
+TenantName = Annotated[str, typer.Option("--tenant", help="The tenant's slug or IMS organization id.")]
 
 identity_provider = typer.Typer(
     name="identity-provider", help="OpenID providers at which people of an organization sign in.", no_args_is_help=True
 )
 
 
-@identity_provider.callback()
-def _group() -> None:
-    """Keep ``trust`` a command of its own although it is the only one."""
-
-
 @identity_provider.command("trust")
 def trust(
-    tenant: Annotated[str, typer.Option("--tenant", help="The tenant's slug or IMS organization id.")],
+    tenant: TenantName,
     issuer: Annotated[str, typer.Option(help="The issuer, spelled as the provider spells it.")],
     label: Annotated[str, typer.Option(help="What people read on the log-in page.")] = "Single sign-on",
     client_id: Annotated[str | None, typer.Option(help="Client of the log-in by browser; none without.")] = None,
@@ -44,7 +43,7 @@ def trust(
     group: Annotated[
         list[str] | None, typer.Option(help="What a group grants: 'GROUP=PRODUCT PROFILE:user' or ':developer'.")
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded database and keys.")] = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Trust a provider, or change how it is trusted: what is given here replaces what was given before."""
     wanted = ProviderDescription(
@@ -57,26 +56,49 @@ def trust(
         scopes=scope or ("openid", "email", "profile"),
         grants=[_grant(one) for one in group or ()],
     )
-    folder = state_dir or ServerSettings().state_dir
-    with database_url(DatabaseSettings(), folder) as url:
-        asyncio.run(_trust(url, folder, tenant, wanted))
+
+    async def work(providers: IdentityProviders, tenant_id: UUID) -> None:
+        await providers.trust(tenant_id, wanted)
+
+    _run(state_dir, tenant, "trust", work)
     typer.echo(f"{tenant} takes the word of {issuer} on people.")
 
 
-async def _trust(url: str, folder: Path, name: str, wanted: ProviderDescription) -> None:
-    database = Database(url)
-    try:
-        await database.verify(head_revision())
-        async with database.lookup(name) as directory:
-            row = await directory.tenant(name)
-        if row is None:
-            raise NotFound(f"There is no tenant {name!r}.", hint="Name its slug or its IMS organization id.")
-        providers = IdentityProviders(
-            database, make_sealer(SecuritySettings(), folder), AuditRecorder(), actor_name="command line"
-        )
-        await providers.trust(row.id, wanted)
-    finally:
-        await database.close()
+@identity_provider.command("list")
+def list_trusted(tenant: TenantName, state_dir: StateDir = None) -> None:
+    """List the providers that the tenant trusts."""
+
+    async def work(providers: IdentityProviders, tenant_id: UUID) -> list[IdentityProviderRow]:
+        return await providers.list(tenant_id)
+
+    for row in _run(state_dir, tenant, "list", work):
+        typer.echo(f"{row.issuer}  {row.label}  client {row.client_id or '-'}  audiences {', '.join(row.audiences)}")
+
+
+@identity_provider.command("withdraw")
+def withdraw(
+    tenant: TenantName,
+    issuer: Annotated[str, typer.Option(help="The issuer, as 'identity-provider list' names it.")],
+    state_dir: StateDir = None,
+) -> None:
+    """Trust a provider no more, and end the sessions of the people whom it vouched for."""
+
+    async def work(providers: IdentityProviders, tenant_id: UUID) -> int:
+        return await providers.withdraw(tenant_id, issuer)
+
+    ended = _run(state_dir, tenant, "withdraw", work)
+    typer.echo(f"{tenant} takes the word of {issuer} no more; sessions ended: {ended}.")
+
+
+def _run(
+    state_dir: Path | None, tenant: str, command: str, work: Callable[[IdentityProviders, UUID], Awaitable[Result]]
+) -> Result:
+    async def with_providers(database: Database, sealer: Sealer, _http: httpx.AsyncClient) -> Result:
+        row = await find_tenant(database, tenant)
+        author = Author.command(f"segment-gateway identity-provider {command}")
+        return await work(IdentityProviders(database, sealer, AuditRecorder(), author), row.id)
+
+    return run_with_database(state_dir, with_providers)
 
 
 def _secret(file: Path | None) -> str | None:

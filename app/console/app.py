@@ -1,4 +1,4 @@
-"""The GraphiQL page. It is a client like any other: it holds no rights, people type their own access key into it."""
+"""The GraphiQL page. It holds no rights: people sign in, or type their own access key into it."""
 
 from __future__ import annotations
 

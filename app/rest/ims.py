@@ -42,6 +42,7 @@ def ims_routes(clients: ClientTokens) -> list[Route]:
     tokens = (paths.IMS_TOKEN, paths.IMS_TOKEN_V1, paths.IMS_TOKEN_V2, paths.IMS_TOKEN_V3)
     return [
         *(Route(path, _told(ims.issue), methods=["POST"]) for path in tokens),
+        Route(paths.IMS_EXCHANGE_JWT, _told(ims.exchange), methods=["POST"]),
         Route(paths.IMS_VALIDATE_TOKEN, _told(ims.validate), methods=["POST"]),
         Route(paths.IMS_INVALIDATE_TOKEN, _told(ims.invalidate), methods=["POST"]),
         Route(paths.IMS_ORGANIZATIONS, ims.organizations, methods=["GET"]),
@@ -62,6 +63,10 @@ class _IMS:
             raise _Refusal("unsupported_grant_type", f"only {GRANT_TYPE} is served")
         token = await self._clients.issue(given["client_id"], given["client_secret"], given.get("scope", ""))
         return _answer({"access_token": token.access_token, "token_type": "bearer", "expires_in": token.expires_in_s})
+
+    async def exchange(self, _request: Request) -> Response:
+        """Refuse the exchange of a client's own JWT, which IMS ended on 1 January 2025."""
+        raise _Refusal("unsupported_grant_type", f"JWT credentials are no longer taken; send {GRANT_TYPE}")
 
     async def validate(self, request: Request) -> Response:
         """Say whether a token is good. A bad one is a result: a public client takes any status but 200 for a fault."""

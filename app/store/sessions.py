@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.store.rows import SessionRow
+from app.store.rows import PersonRow, SessionRow
 
 
 class SessionRepository:
@@ -31,6 +31,16 @@ class SessionRepository:
             .returning(SessionRow.id)
         )
         return (await self._session.scalar(statement)) is not None
+
+    async def remove_of_issuer(self, issuer: str) -> int:
+        """End the sessions of everybody whom an issuer vouched for; returns how many there were."""
+        people = select(PersonRow.id).where(PersonRow.tenant_id == self._tenant_id, PersonRow.issuer == issuer)
+        statement = (
+            delete(SessionRow)
+            .where(SessionRow.tenant_id == self._tenant_id, SessionRow.person_id.in_(people))
+            .returning(SessionRow.id)
+        )
+        return len((await self._session.scalars(statement)).all())
 
     async def remove_ended(self, now: datetime) -> None:
         """Forget sessions whose time is over."""

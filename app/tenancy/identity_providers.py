@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from app.aep.headers import new_request_id
-from app.audit.actions import Action, Phase
-from app.audit.recorder import AuditRecorder, Operation, Resource
-from app.context import Actor, ActorKind, Entrance, Role
-from app.errors import InvalidRequest
+from app.audit.actions import Action
+from app.audit.recorder import AuditRecorder, Resource
+from app.context import Role
+from app.errors import InvalidRequest, NotFound
 from app.store.database import Database
 from app.store.rows import IdentityProviderRow
-from app.tenancy.administration import SYSTEM_ACTOR_ID
+from app.tenancy.author import Author
 from app.tenancy.sealing import Sealer
 from app.upstream.openid import is_secure_address
 
@@ -52,13 +52,13 @@ def provider_owner(tenant_id: UUID) -> str:
 
 
 class IdentityProviders:
-    """Enters and withdraws trust. ``actor_name`` goes into the audit as the author."""
+    """Enters and withdraws trust, on the account of ``author``."""
 
-    def __init__(self, database: Database, sealer: Sealer, recorder: AuditRecorder, *, actor_name: str) -> None:
+    def __init__(self, database: Database, sealer: Sealer, recorder: AuditRecorder, author: Author) -> None:
         self._database = database
         self._sealer = sealer
         self._recorder = recorder
-        self._actor_name = actor_name
+        self._author = author
 
     async def trust(self, tenant_id: UUID, wanted: ProviderDescription) -> UUID:
         """Trust a provider, or change how; returns its id. Raises `InvalidRequest`."""
@@ -84,15 +84,30 @@ class IdentityProviders:
                 "groupsClaim": wanted.groups_claim,
                 "groups": [{"group": group, "productProfile": name, "role": role} for group, name, role in grants],
             }
-            await unit.flush()
-            operation = self._operation(unit.tenant_id, Action.IDENTITY_PROVIDER_TRUST, row)
-            await self._recorder.record(unit, operation, Phase.RECORDED, detail=detail)
+            about = Resource("identity_provider", str(row.id), row.issuer)
+            await self._author.record(self._recorder, unit, Action.IDENTITY_PROVIDER_TRUST, about, **detail)
         return row.id
 
-    def _operation(self, tenant_id: UUID, action: Action, row: IdentityProviderRow) -> Operation:
-        actor = Actor(ActorKind.SYSTEM, SYSTEM_ACTOR_ID, self._actor_name, tenant_id)
-        about = Resource("identity_provider", str(row.id), row.issuer)
-        return Operation(action, about, actor, Entrance.CLI, new_request_id())
+    async def list(self, tenant_id: UUID) -> list[IdentityProviderRow]:
+        """Return the providers that the tenant trusts."""
+        async with self._database.read(tenant_id) as unit:
+            return list(await unit.identity_providers.all())
+
+    async def withdraw(self, tenant_id: UUID, issuer: str) -> int:
+        """Trust a provider no more, and end the sessions of its people; returns how many. Raises `NotFound`.
+
+        The people stay known, as the audit names them; their access keys stay good.
+        """
+        async with self._database.write(tenant_id) as unit:
+            row = await unit.identity_providers.by_issuer(issuer)
+            if row is None or row.disabled_at is not None:
+                raise NotFound(f"{issuer} is not trusted here.", hint="'identity-provider list' names those that are.")
+            row.disabled_at = datetime.now(UTC)
+            ended = await unit.sessions.remove_of_issuer(issuer)
+            about = Resource("identity_provider", str(row.id), issuer)
+            action = Action.IDENTITY_PROVIDER_WITHDRAW
+            await self._author.record(self._recorder, unit, action, about, endedSessions=ended)
+        return ended
 
 
 def _check(wanted: ProviderDescription) -> None:

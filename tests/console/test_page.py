@@ -52,3 +52,10 @@ async def test_a_client_that_queries_does_not_get_the_page(client: httpx.AsyncCl
 def test_the_assets_name_no_content_network() -> None:
     for path in STATIC.glob("*.js"):
         assert not re.search(r"(unpkg|jsdelivr|cdnjs|esm\.sh)", path.read_text()), path.name
+
+
+def test_the_built_page_signs_people_in_and_out() -> None:
+    built = (STATIC / "graphiql.js").read_text()
+    assert "/login?return_to=/graphql" in built
+    assert re.search(r'fetch\("/session"\)', built)
+    assert re.search(r'fetch\("/logout",\{method:"POST"\}\)', built)

@@ -50,6 +50,21 @@ async def test_a_good_token_is_valid_and_shows_its_claims(stack: Stack, encoding
     assert answer.headers["cache-control"] == "no-store"
 
 
+@ENCODINGS
+async def test_every_token_path_takes_every_encoding_for_the_facade(stack: Stack, encoding: str) -> None:
+    given = client_of(stack) | {"grant_type": "client_credentials", "scope": "openid,AdobeID"}
+    for path in ("/ims/token", "/ims/token/v1", "/ims/token/v2", "/ims/token/v3"):
+        answer = await send(stack, path, given, encoding)
+        body = answer.json()
+        assert (answer.status_code, body["token_type"], body["expires_in"]) == (200, "bearer", 3600), path
+        reply = await stack.http.get(DEFINITIONS, headers={"authorization": f"Bearer {body['access_token']}"})
+        assert reply.status_code == 200
+        refused = await send(stack, path, given | {"grant_type": "authorization_code"}, encoding)
+        assert (refused.status_code, refused.json()["error"]) == (400, "unsupported_grant_type")
+    ended = await send(stack, "/ims/exchange/jwt/", given, encoding)
+    assert (ended.status_code, ended.json()["error"]) == (400, "unsupported_grant_type")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

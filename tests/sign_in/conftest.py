@@ -23,6 +23,7 @@ from app.context import Role
 from app.context.permissions import Permission
 from app.main import Gateway, build_gateway
 from app.settings import ServerSettings, Settings
+from app.tenancy.author import Author
 from app.tenancy.identity_providers import GroupGrant, IdentityProviders, ProviderDescription
 from tests.factories import MadeTenant, make_tenant
 from tests.gateway.conftest import free_port
@@ -31,6 +32,7 @@ FOLDER = Path(__file__).with_name("oidc_provider")
 GATEWAY = "http://gateway.test"
 CLIENT_ID, CLIENT_SECRET = "segment-gateway", "a secret of the log-in client"
 OTHER_CLIENT_ID = "another-application"
+PUBLIC_CLIENT_ID = "a-client-without-secret"
 
 
 def new_key(kid: str) -> RSAKey:
@@ -47,7 +49,7 @@ class Provider:
 
     def configure(self) -> None:
         """Give the provider its keys; it begins anew, as after a rotation."""
-        clients = [
+        clients: list[dict[str, Any]] = [
             {
                 "client_id": client_id,
                 "client_secret": CLIENT_SECRET,
@@ -56,6 +58,8 @@ class Provider:
             }
             for client_id in (CLIENT_ID, OTHER_CLIENT_ID)
         ]
+        public = {"client_id": PUBLIC_CLIENT_ID, "token_endpoint_auth_method": "none", "client_secret": None}
+        clients.append({name: value for name, value in (clients[0] | public).items() if value is not None})
         keys = [key.as_dict(private=True) for key in self.keys]
         httpx.post(f"{self.issuer}/test", json={"keys": keys, "clients": clients, "people": self.people})
 
@@ -179,7 +183,7 @@ async def served(provider: Provider, database_url: str, tmp_path: Path) -> Async
     gateway = await build_gateway(Settings(server=ServerSettings(state_dir=tmp_path)), database_url, http=outbound)
     luma = await make_tenant(gateway.database)
     await luma.administration.create_product_profile(luma.id, "Authors", [Permission.MANAGE_SEGMENTS])
-    trust = IdentityProviders(gateway.database, gateway.sealer, AuditRecorder(), actor_name="test")
+    trust = IdentityProviders(gateway.database, gateway.sealer, AuditRecorder(), Author.command("test"))
     await trust.trust(luma.id, description(provider))
     transport = httpx.ASGITransport(gateway.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=GATEWAY) as http:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -13,8 +15,10 @@ from app.audit.recorder import AuditRecorder
 from app.auth.last_use import LastUse
 from app.auth.sessions import SessionEnded, Sessions
 from app.context import Actor, ActorKind
+from app.errors import NotFound
+from app.upstream.openid import OpenIDClient
 from tests.factories import make_tenant
-from tests.sign_in.conftest import GATEWAY, OTHER_CLIENT_ID, Provider, Served, description
+from tests.sign_in.conftest import GATEWAY, OTHER_CLIENT_ID, PUBLIC_CLIENT_ID, Provider, Served, description
 
 COOKIE = "segment_gateway_session"
 OURS = {"sec-fetch-site": "same-origin"}
@@ -199,6 +203,45 @@ async def test_nobody_is_sent_elsewhere_after_signing_in(
     for elsewhere in ("https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "/\t/x", "x"):
         back = await provider.sign_in(await leave(served, elsewhere), "bob", browser)
         assert (await served.http.get(back)).headers["location"] == "/graphql", elsewhere
+
+
+async def test_a_client_without_a_secret_signs_people_in(
+    served: Served, provider: Provider, browser: httpx.AsyncClient
+) -> None:
+    public = replace(description(provider), client_id=PUBLIC_CLIENT_ID, client_secret=None)
+    await served.trust.trust(served.luma.id, public)
+    await signed_in(served, provider, browser)
+    assert (await ask(served, **OURS)).status_code == 200
+
+
+async def test_what_is_said_of_another_subject_is_not_believed(
+    served: Served, provider: Provider, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def of_bob(*_: Any) -> dict[str, Any]:
+        return {"sub": "bob", "email": "bob@luma.example", "email_verified": True, "groups": ["marketing"]}
+
+    monkeypatch.setattr(OpenIDClient, "userinfo", of_bob)
+    await signed_in(served, provider, browser)
+    viewer = (await ask(served, **OURS)).json()["data"]["viewer"]
+    assert viewer == {"name": f"ann at {provider.issuer}", "permissions": []}
+
+
+async def test_withdrawing_trust_ends_sessions_and_tokens(
+    served: Served, provider: Provider, browser: httpx.AsyncClient
+) -> None:
+    token = await provider.id_token("ann")
+    assert (await served.viewer(token)).status_code == 200
+    await signed_in(served, provider, browser)
+    on_the_way = await provider.sign_in(await leave(served), "ann", browser)
+    assert await served.trust.withdraw(served.luma.id, provider.issuer) == 1
+    assert (await ask(served, **OURS)).status_code == 401
+    assert (await served.viewer(token)).status_code == 401
+    assert (await served.http.get(on_the_way)).status_code == 400
+    assert (await served.http.get("/login", params={"tenant": "luma"})).status_code == 404
+    with pytest.raises(NotFound):
+        await served.trust.withdraw(served.luma.id, provider.issuer)
+    await served.trust.trust(served.luma.id, description(provider))
+    assert (await served.viewer(token)).status_code == 200
 
 
 async def test_a_session_ends_by_itself(served: Served) -> None:
