@@ -211,7 +211,8 @@ class UpstreamRefused(PublicError):
 class UpstreamUnavailable(PublicError):
     """AEP cannot be reached, timed out, or said that it is unable to serve now.
 
-    ``outcome_unknown`` is true when a write may have been carried out although no answer came.
+    ``outcome_unknown`` is true when a write may have been carried out although no answer came. ``upstream_request_id``
+    is AEP's own id of the call, when it answered at all.
     """
 
     code = "UPSTREAM_UNAVAILABLE"
@@ -225,7 +226,17 @@ class UpstreamUnavailable(PublicError):
         hint: str | None = None,
         retry_after_s: float | None = None,
         outcome_unknown: bool = False,
+        upstream_request_id: str | None = None,
     ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after_s = retry_after_s
         self.outcome_unknown = outcome_unknown
+        self.upstream_request_id = upstream_request_id
+
+
+class UpstreamThrottled(UpstreamUnavailable):
+    """AEP answered 429 and did nothing."""
+
+
+class UpstreamPaused(UpstreamUnavailable):
+    """Nothing was sent: AEP failed too often just now, or wants no calls before a time."""

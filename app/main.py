@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ from app.tenancy.own_keys import OwnKeys
 from app.tenancy.people import People
 from app.tenancy.resolve import TenancyResolver
 from app.tenancy.sealing import Sealer, master_key_file, read_master_key
+from app.tenancy.upstream_circuits import SharedCircuits, listen_with
 from app.tenancy.upstream_tokens import SharedTokens
+from app.upstream.circuits import Circuits
 from app.upstream.client import AEPClient
 from app.upstream.openid import OpenIDClient
 from app.upstream.tokens import TokenCache
@@ -153,7 +156,10 @@ async def build_gateway(
 
     outbound = http or httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=200))
     tokens = TokenCache(outbound, SharedTokens(database, sealer))
-    upstream = AEPClient(outbound, CredentialVault(database, sealer), tokens, settings.upstream, metrics)
+    circuits = Circuits(SharedCircuits(database), concurrency=settings.upstream.upstream_concurrency)
+    notifications.add_handler(partial(listen_with, circuits))
+    vault = CredentialVault(database, sealer)
+    upstream = AEPClient(outbound, vault, tokens, settings.upstream, metrics, circuits=circuits)
     recorder = AuditRecorder()
     drift = DriftRecorder(database, upstream, recorder)
     sync = SyncWorker(database, SandboxPuller(database, upstream, metrics, settings.sync, drift=drift), settings.sync)

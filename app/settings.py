@@ -108,6 +108,9 @@ class UpstreamSettings(_Settings):
 
     upstream_connect_timeout_s: float = Field(3.0, gt=0, description="Longest wait for a connection to AEP.")
     upstream_read_timeout_s: float = Field(30.0, gt=0, description="Longest wait for an answer of AEP.")
+    upstream_concurrency: int = Field(
+        16, ge=1, description="Most calls at once to one endpoint of AEP for one organization, from one process."
+    )
     upstream_attempts: int = Field(4, ge=1, le=10, description="Tries of a call that is safe to repeat.")
 
 

@@ -357,7 +357,7 @@ class WriteDoor:
         unknown = isinstance(problem, UpstreamUnavailable) and problem.outcome_unknown
         phase = Phase.UNKNOWN if unknown else Phase.FAILED
         detail: dict[str, Any] = {"reason": problem.detail, **change.detail}
-        upstream_request_id = None
+        upstream_request_id = problem.upstream_request_id if isinstance(problem, UpstreamUnavailable) else None
         if isinstance(problem, UpstreamRefused):
             detail |= {"upstreamStatus": problem.status, "upstreamCode": problem.upstream_code}
             upstream_request_id = problem.upstream_request_id

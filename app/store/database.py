@@ -41,6 +41,7 @@ from app.store.segment_definitions import SegmentDefinitionRepository
 from app.store.sessions import SessionRepository
 from app.store.sync_states import SyncStateRepository
 from app.store.tenants import DirectoryRepository, TenancyRepository
+from app.store.upstream_circuits import UpstreamCircuitRepository
 from app.store.upstream_tokens import UpstreamTokenRepository
 
 
@@ -94,6 +95,7 @@ class ReadUnit:
         self.access_keys = AccessKeyRepository(session, tenant_id)
         self.sessions = SessionRepository(session, tenant_id)
         self.request_budgets = RequestBudgetRepository(session, tenant_id)
+        self.upstream_circuits = UpstreamCircuitRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
 
 

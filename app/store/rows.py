@@ -94,6 +94,18 @@ class UpstreamTokenRow(Base):
     leased_until: Mapped[datetime | None]
 
 
+class UpstreamCircuitRow(Base):
+    """What processes know of an endpoint of AEP that did not answer well; see `app.upstream.circuits`."""
+
+    __tablename__ = "upstream_circuits"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    endpoint: Mapped[str] = mapped_column(primary_key=True)
+    opens: Mapped[int]
+    paused_until: Mapped[datetime]
+    calls_at_once: Mapped[float | None]
+
+
 class SandboxRow(Base):
     """A sandbox of a tenant, as AEP names it."""
 

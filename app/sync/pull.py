@@ -125,7 +125,8 @@ class SandboxPuller:
         ``mode`` is the read's own choice unless it is given: reconciling the first time and whenever the last such
         read is older than the setting says. The caller holds the sandbox's lock.
         """
-        target = Target(tenant.id, sandbox.name, new_request_id())
+        # A caller who waits for one resource goes before the reads that nobody waits for.
+        target = Target(tenant.id, sandbox.name, new_request_id(), background=only is None)
         result = PullResult({}, {})
         for cached in (Cached.SCHEMAS, *(one.cached for one in RESOURCES)):
             if only not in {None, cached}:

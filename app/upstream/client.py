@@ -1,9 +1,10 @@
 """One HTTP client for all calls to AEP: headers, time-outs, repeats and the reading of errors.
 
 Calls that are safe to repeat are tried again after a lost connection, 429, 502, 503 and 504, and GETs after a 500 as
-well. ``Retry-After`` and ``retryAfterMs`` are honoured; otherwise the pause doubles from one second with full
-jitter. A call that changes something is sent once. A 401 gives the token up; a read is repeated at once with a new
-one, once. A change is not: it is the caller who decides whether to send it again.
+well. ``Retry-After`` (in seconds or as a date) and ``retryAfterMs`` are honoured up to half a minute; otherwise the
+pause doubles from one second with full jitter. A call that changes something is sent once. A 401 gives the token up; a
+read is repeated at once with a new one, once. A change is not: it is the caller who decides whether to send it again.
+How much is sent at all, and in which order, is up to `app.upstream.circuits`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Any, Literal
 from uuid import UUID
@@ -21,9 +24,17 @@ import structlog
 
 from app.aep import headers as aep_headers
 from app.aep.errors import AEPError, read_error
-from app.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from app.errors import (
+    NotFound,
+    PublicError,
+    UpstreamPaused,
+    UpstreamRefused,
+    UpstreamThrottled,
+    UpstreamUnavailable,
+)
 from app.settings import UpstreamSettings
 from app.telemetry import Metrics
+from app.upstream.circuits import Circuits, endpoint_of
 from app.upstream.connection import Connection, ConnectionSource, Target
 from app.upstream.tokens import CredentialRefused, TokenCache
 
@@ -78,9 +89,11 @@ class AEPClient:
         settings: UpstreamSettings,
         metrics: Metrics,
         *,
+        circuits: Circuits | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._http = http
+        self._circuits = circuits or Circuits(concurrency=settings.upstream_concurrency)
         self._connections = connections
         self._tokens = tokens
         self._settings = settings
@@ -97,16 +110,41 @@ class AEPClient:
     async def _perform(self, target: Target, call: Call) -> Reply:
         connection = await self._connections.connection(target.tenant_id)
         attempts = 1 if call.safety == "once" else self._settings.upstream_attempts
+        endpoint = endpoint_of(call.path)
         for attempt in range(1, attempts + 1):
             try:
-                return await self._attempt(connection, target, call)
+                return await self._attempt_in_place(connection, target, call, endpoint)
+            except UpstreamPaused:
+                raise
             except UpstreamUnavailable as problem:
-                if attempt == attempts or problem.retry_after_s is None:
+                pause_s = problem.retry_after_s
+                if attempt == attempts or pause_s is None or pause_s > BACKOFF_CAP_S:
                     raise
-                pause_s = problem.retry_after_s or random.uniform(0, min(BACKOFF_CAP_S, 2.0 ** (attempt - 1)))  # noqa: S311 - jitter
+                if not self._circuits.may_repeat(target, endpoint):
+                    raise
+                pause_s = pause_s or random.uniform(0, min(BACKOFF_CAP_S, 2.0 ** (attempt - 1)))  # noqa: S311 - jitter
                 log.info("upstream.call_repeated", operation=call.operation, attempt=attempt, pause_s=round(pause_s, 2))
                 await self._sleep(pause_s)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _attempt_in_place(self, connection: Connection, target: Target, call: Call, endpoint: str) -> Reply:
+        """Send a call when there is room for it, and let the circuit know what came of it."""
+        async with self._circuits.place(target, endpoint):
+            try:
+                reply = await self._attempt(connection, target, call)
+            except UpstreamThrottled as problem:
+                await self._circuits.throttled(target, endpoint, problem.retry_after_s or 0.0)
+                raise
+            except UpstreamUnavailable as problem:
+                # A refused credential comes back at once and says nothing about AEP's health.
+                if problem.retry_after_s is not None or problem.outcome_unknown:
+                    await self._circuits.failed(target, endpoint)
+                raise
+            except PublicError:
+                await self._circuits.succeeded(target, endpoint)
+                raise
+            await self._circuits.succeeded(target, endpoint)
+            return reply
 
     async def _attempt(self, connection: Connection, target: Target, call: Call) -> Reply:
         connection, token = await self._account(connection)
@@ -230,10 +268,12 @@ def _to_error(
     repeatable = status in _REPEATABLE or (status == 500 and call.safety == "get")
     # 501 is an answer: what was asked for is not served, now or later.
     if repeatable or (status >= 500 and status != 501):
-        return UpstreamUnavailable(
+        kind = UpstreamThrottled if status == 429 else UpstreamUnavailable
+        return kind(
             f"Adobe Experience Platform answered with status {status}: {error.message}",
             retry_after_s=_retry_after_s(response, error) if repeatable else None,
             outcome_unknown=call.safety == "once" and status != 429,
+            upstream_request_id=upstream_request_id,
         )
     if status in {401, 403} and error.shape == "gateway":
         return UpstreamUnavailable(
@@ -253,7 +293,18 @@ def _retry_after_s(response: httpx.Response, error: AEPError) -> float:
     """Return the pause that AEP asks for, in seconds; 0 when it names none."""
     if error.retry_after_ms is not None:
         return error.retry_after_ms / 1000
+    text = response.headers.get("retry-after", "")
     try:
-        return max(0.0, float(response.headers.get("retry-after", "0")))
+        pause_s = float(text) if text.strip() else 0.0
+    except ValueError:
+        pause_s = _seconds_until(text)
+    return pause_s if 0 < pause_s < float("inf") else 0.0
+
+
+def _seconds_until(http_date: str) -> float:
+    """Return how far away a time in the form of RFC 9110, 5.6.7 is; 0 when it cannot be read."""
+    try:
+        moment = parsedate_to_datetime(http_date)
     except ValueError:
         return 0.0
+    return (moment - datetime.now(UTC)).total_seconds() if moment.tzinfo else 0.0

@@ -35,8 +35,12 @@ class ConnectionSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tenant and sandbox that a call is about, and the request it belongs to."""
+    """The tenant and sandbox that a call is about, and the request it belongs to.
+
+    ``background`` calls are made for nobody who waits, and let others go first.
+    """
 
     tenant_id: UUID
     sandbox_name: str
     request_id: str
+    background: bool = False

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from app.upstream.circuits import FAILURES_TO_OPEN
 from tests.gateway.conftest import Stack
 from tests.gateway.test_writes import body, unique
 
 UPS = "/data/core/ups"
 DEFINITIONS = f"{UPS}/segment/definitions"
-JOBS = f"{UPS}/segment/jobs"
+JOBS = f"{UPS}/export/jobs"  # which the sync does not read
 
 
 @pytest.fixture
@@ -101,3 +103,23 @@ async def test_a_read_that_cannot_be_understood_is_unavailable(
     reply = await stack.facade("GET", JOBS)
     assert reply.status_code == 503
     assert (await stack.facade("GET", JOBS)).status_code == 200
+
+
+async def test_a_dead_endpoint_is_left_alone_by_forty_callers_and_found_again(
+    stack: Stack, faults: httpx.AsyncClient
+) -> None:
+    rule = {"fault": {"kind": "server_error", "status": 503}, "match": {"method": "GET", "path": JOBS}}
+    await faults.post("/emulator/faults", json=rule)
+    replies = await asyncio.gather(*(stack.facade("GET", JOBS) for _ in range(40)))
+    assert {reply.status_code for reply in replies} == {503}
+    (armed,) = (await faults.get("/emulator/faults")).json()["faults"]
+    assert FAILURES_TO_OPEN <= armed["hits"] <= FAILURES_TO_OPEN + 16
+    refused = await stack.facade("GET", JOBS)
+    assert "nothing was sent" in refused.text
+    assert int(refused.headers["retry-after"]) >= 1
+    await faults.delete("/emulator/faults")
+    for _ in range(200):
+        if (await stack.facade("GET", JOBS)).status_code == 200:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the circuit did not close")

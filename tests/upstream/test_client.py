@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from uuid import UUID
 
 import httpx
@@ -15,6 +17,7 @@ from app.store.database import Database
 from app.telemetry import Metrics
 from app.tenancy.upstream_tokens import SharedTokens
 from app.upstream import mutations
+from app.upstream.circuits import Circuits
 from app.upstream.client import AEPClient, Call
 from app.upstream.connection import Connection, Target
 from app.upstream.tokens import TokenCache
@@ -56,7 +59,9 @@ def pauses() -> Pauses:
 async def client(pauses: Pauses, database: Database):
     async with httpx.AsyncClient() as http:
         tokens = TokenCache(http, SharedTokens(database, SEALER))
-        yield AEPClient(http, OneConnection(), tokens, UpstreamSettings(), Metrics(), sleep=pauses)
+        circuits = Circuits(sleep=Pauses())
+        settings = UpstreamSettings()
+        yield AEPClient(http, OneConnection(), tokens, settings, Metrics(), circuits=circuits, sleep=pauses)
         await tokens.aclose()
 
 
@@ -133,6 +138,23 @@ async def test_a_read_waits_as_long_as_aep_asks_and_tries_again(
     )
     assert (await client.read(TARGET, READ)).body == {"ok": True}
     assert pauses == [1.5, 3.0]
+
+
+async def test_a_pause_may_be_given_as_a_date_and_is_not_waited_for_when_it_is_long(
+    client: AEPClient, ims: respx.Route, respx_mock: respx.MockRouter, pauses: Pauses
+) -> None:
+    soon, late = (format_datetime(datetime.now(UTC) + timedelta(seconds=s), usegmt=True) for s in (5, 600))
+    route = respx_mock.get("http://aep.test/one").mock(
+        side_effect=[
+            httpx.Response(503, headers={"retry-after": soon}),
+            httpx.Response(503, headers={"retry-after": late, "x-request-id": "aep-9"}),
+        ]
+    )
+    with pytest.raises(UpstreamUnavailable) as problem:
+        await client.read(TARGET, READ)
+    assert problem.value.upstream_request_id == "aep-9"
+    assert route.call_count == 2
+    assert 3 < pauses[0] <= 5
 
 
 async def test_a_read_gives_up_after_four_tries(
