@@ -54,6 +54,7 @@ from app.services.audiences import AudienceService
 from app.services.audit import AuditService
 from app.services.audit_log import AuditLogService
 from app.services.door import Step, WriteDoor
+from app.services.dry_run import DryRunService
 from app.services.estimates import EstimateService
 from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
@@ -242,13 +243,15 @@ def _services(
     freshness = FreshnessService(database, sync, stale_after=timedelta(seconds=settings.sync.stale_after_s))
     rules = RuleService(database)
     relay = Relay(upstream, door)
+    estimates = EstimateService(upstream, door, rules)
     kept = KeptObjectService(database, freshness)
     definitions = SegmentDefinitionService(database, upstream, door, rules, freshness)
     return Services(
         definitions=definitions,
         revisions=RevisionService(database, definitions),
         audiences=AudienceService(database, upstream, door, rules, freshness),
-        estimates=EstimateService(upstream, door, rules),
+        estimates=estimates,
+        dry_runs=DryRunService(database, upstream, rules, estimates),
         segment_jobs=SegmentJobService(upstream, door, kept),
         export_jobs=ExportJobService(relay),
         schedules=ScheduleService(relay, kept),

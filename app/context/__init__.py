@@ -90,6 +90,7 @@ class RequestContext:
     the actor's parts in the product profiles that grant them. ``idempotency_key`` is the caller's own name for a
     change, under which he may repeat it. ``if_match`` (entity tags, as in the header) and ``expected_version`` say
     which version of an object the caller has seen. ``max_age_s`` is how old a cached answer may be for him, in seconds.
+    ``dry_run`` asks what a change would do, without making it.
     """
 
     actor: Actor
@@ -104,3 +105,4 @@ class RequestContext:
     if_match: str | None = None
     expected_version: int | None = None
     max_age_s: float | None = None
+    dry_run: bool = False

@@ -17,10 +17,11 @@ from app.errors import NotFound, PublicError, Unauthenticated, UpstreamUnavailab
 from app.graphql.context import Info
 from app.graphql.ids import from_global_id
 from app.graphql.types.audit_events import AuditEvent, to_audit_event
+from app.graphql.types.dry_runs import DryRun, to_dry_run
 from app.graphql.types.estimates import Estimate, to_estimate
 from app.graphql.types.segment_definitions import SegmentDefinition, to_segment_definition
 from app.graphql.types.shared import UserError, user_errors
-from app.services.door import Written
+from app.services.door import DryRunEnded, Written
 from app.store.rows import SegmentDefinitionRow
 
 
@@ -37,6 +38,7 @@ class CreateSegmentDefinitionInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
+    dry_run: bool = strawberry.field(default=False, description="Whether to tell what would be done, and not do it.")
 
     def to_document(self) -> dict[str, Any]:
         """Return the body of AEP's create call."""
@@ -65,6 +67,7 @@ class UpdateSegmentDefinitionInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
+    dry_run: bool = strawberry.field(default=False, description="Whether to tell what would be done, and not do it.")
 
     def to_patch(self) -> dict[str, Any]:
         """Return the body of AEP's PATCH call: what was given, null included."""
@@ -87,6 +90,7 @@ class DeleteSegmentDefinitionInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
+    dry_run: bool = strawberry.field(default=False, description="Whether to tell what would be done, and not do it.")
 
 
 @strawberry.input(description="Which version of a segment definition to bring back.")
@@ -101,6 +105,7 @@ class RestoreSegmentDefinitionInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
+    dry_run: bool = strawberry.field(default=False, description="Whether to tell what would be done, and not do it.")
 
 
 @strawberry.input(description="A rule to estimate.")
@@ -111,6 +116,7 @@ class EstimateSegmentInput:
     idempotency_key: str | None = strawberry.field(
         default=None, description="Your own name for this change; the same key and input get the same answer."
     )
+    dry_run: bool = strawberry.field(default=False, description="Whether to tell what would be done, and not do it.")
 
 
 _Change: TypeAlias = (
@@ -133,6 +139,7 @@ class SegmentDefinitionPayload:
         default_factory=list, description="Why nothing was written; empty on success."
     )
     audit_event: AuditEvent | None = strawberry.field(default=None, description="What the audit says of it.")
+    dry_run: DryRun | None = strawberry.field(default=None, description="What would be done; null without dryRun.")
 
 
 @strawberry.type(description="What became of the start of an estimate.")
@@ -144,6 +151,7 @@ class EstimateSegmentPayload:
         default_factory=list, description="Why none was started; empty on success."
     )
     audit_event: AuditEvent | None = strawberry.field(default=None, description="What the audit says of it.")
+    dry_run: DryRun | None = strawberry.field(default=None, description="What would be done; null without dryRun.")
 
 
 @strawberry.type(description="Everything that can be changed, in one organization and sandbox.")
@@ -156,7 +164,7 @@ class Mutation:
     ) -> SegmentDefinitionPayload:
         """Create a definition."""
         ctx = _with_terms(info, input)
-        return await _definition_payload(info.context.services.definitions.create(ctx, input.to_document()))
+        return await _definition_payload(info, ctx, info.context.services.definitions.create(ctx, input.to_document()))
 
     @strawberry.mutation(description="Changes a segment definition. Needs “Manage Segments”.")
     async def update_segment_definition(
@@ -169,7 +177,7 @@ class Mutation:
             aep_id = await definitions.aep_id_for(ctx, _row_id(input.id), "update_segment_definition")
             return await definitions.update(ctx, aep_id, input.to_patch())
 
-        return await _definition_payload(write())
+        return await _definition_payload(info, ctx, write())
 
     @strawberry.mutation(
         description="Brings an earlier version of a segment definition back, as a new one. Needs “Manage Segments”."
@@ -184,7 +192,7 @@ class Mutation:
             aep_id = await services.definitions.aep_id_for(ctx, _row_id(input.id), "update_segment_definition")
             return await services.revisions.restore(ctx, aep_id, input.version)
 
-        return await _definition_payload(write())
+        return await _definition_payload(info, ctx, write())
 
     @strawberry.mutation(description="Deletes a segment definition. Needs “Manage Segments”.")
     async def delete_segment_definition(
@@ -197,26 +205,33 @@ class Mutation:
             aep_id = await definitions.aep_id_for(ctx, _row_id(input.id), "delete_segment_definition")
             return await definitions.delete(ctx, aep_id)
 
-        return await _definition_payload(write())
+        return await _definition_payload(info, ctx, write())
 
     @strawberry.mutation(description="Starts an estimate of a rule that need not be saved. Needs “View Segments”.")
     async def estimate_segment(self, info: Info, input: EstimateSegmentInput) -> EstimateSegmentPayload:
         """Start an estimate."""
+        services, ctx = info.context.services, _with_terms(info, input)
         try:
-            written = await info.context.services.estimates.start(_with_terms(info, input), input.expression)
+            written = await services.estimates.start(ctx, input.expression)
         except PublicError as problem:
             return EstimateSegmentPayload(user_errors=_mendable(problem))
+        except DryRunEnded as ended:
+            return EstimateSegmentPayload(dry_run=to_dry_run(await services.dry_runs.complete(ctx, ended)))
         return EstimateSegmentPayload(
             estimate=to_estimate(written.value), audit_event=to_audit_event(written.audit_event)
         )
 
 
-async def _definition_payload(writing: Awaitable[Written[SegmentDefinitionRow]]) -> SegmentDefinitionPayload:
+async def _definition_payload(
+    info: Info, ctx: RequestContext, writing: Awaitable[Written[SegmentDefinitionRow]]
+) -> SegmentDefinitionPayload:
     """Carry a change of a definition out and tell what became of it."""
     try:
         written = await writing
     except PublicError as problem:
         return SegmentDefinitionPayload(user_errors=_mendable(problem))
+    except DryRunEnded as ended:
+        return SegmentDefinitionPayload(dry_run=to_dry_run(await info.context.services.dry_runs.complete(ctx, ended)))
     return SegmentDefinitionPayload(
         segment_definition=to_segment_definition(written.value), audit_event=to_audit_event(written.audit_event)
     )
@@ -232,7 +247,12 @@ def _mendable(problem: PublicError) -> list[UserError]:
 def _with_terms(info: Info, given: _Change) -> RequestContext:
     """Return the request's context with what an input says about how a change is to be made."""
     expected = getattr(given, "expected_version", None)
-    return replace(info.context.request, idempotency_key=given.idempotency_key, expected_version=expected)
+    return replace(
+        info.context.request,
+        idempotency_key=given.idempotency_key,
+        expected_version=expected,
+        dry_run=given.dry_run,
+    )
 
 
 def _row_id(global_id: str) -> UUID:

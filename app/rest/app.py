@@ -29,7 +29,7 @@ from app.tenancy.own_keys import OwnKeys
 
 def facade_routes(services: Services) -> list[Route]:
     """Return AEP's own paths; they answer, and fail, exactly as AEP does."""
-    routes = Routes(facade_error)
+    routes = Routes(facade_error, services.dry_runs.complete)
     add_segment_definitions(routes, services.definitions)
     add_audiences(routes, services.audiences)
     add_estimates(routes, services.estimates)
@@ -49,7 +49,7 @@ def facade_routes(services: Services) -> list[Route]:
 
 def v1_routes(services: Services, keys: OwnKeys) -> list[Route]:
     """Return the gateway's own paths."""
-    routes = Routes(problem_error)
+    routes = Routes(problem_error, services.dry_runs.complete)
     add_viewer(routes, services.viewer)
     add_sync(routes, services.freshness)
     add_access_keys(routes, keys)

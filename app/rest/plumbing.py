@@ -16,13 +16,16 @@ from app.aep import bodies
 from app.aep import headers as aep_headers
 from app.context import RequestContext
 from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
-from app.services.door import Written
+from app.rest.dry_runs import dry_run_body
+from app.services.door import DryRunEnded, Written
+from app.services.dry_run import DryRun
 from app.services.freshness import Freshness
 from app.services.permissions import is_listed, not_listed
 from app.services.versions import etag_of
 from app.upstream.client import Reply
 
 MAX_AGE = "maxAgeSeconds"
+DRY_RUN = "dryRun"
 IDEMPOTENCY_KEY = "idempotency-key"
 IF_MATCH = "if-match"
 IF_NONE_MATCH = "if-none-match"
@@ -31,13 +34,15 @@ REPLAYED = "idempotent-replayed"
 
 Handler = Callable[[Request, RequestContext], Awaitable[Response]]
 RenderError = Callable[[Request, GatewayError], Response]
+CompleteDryRun = Callable[[RequestContext, DryRunEnded], Awaitable[DryRun]]
 
 
 class Routes:
     """Collects routes whose handlers get the request's context and may raise errors of `app.errors`."""
 
-    def __init__(self, render_error: RenderError) -> None:
+    def __init__(self, render_error: RenderError, complete: CompleteDryRun) -> None:
         self._render_error = render_error
+        self._complete = complete
         self.routes: list[Route] = []
 
     def add(self, method: str, path: str, handler: Handler) -> None:
@@ -49,7 +54,11 @@ class Routes:
             try:
                 if not listed:
                     raise not_listed(call)
-                return await handler(request, _with_terms(request, request.state.context))
+                ctx = _with_terms(request, request.state.context)
+                try:
+                    return await handler(request, ctx)
+                except DryRunEnded as ended:
+                    return json_answer(dry_run_body(await self._complete(ctx, ended)))
             except GatewayError as problem:
                 return self._render_error(request, problem)
 
@@ -57,11 +66,23 @@ class Routes:
 
 
 def _with_terms(request: Request, ctx: RequestContext) -> RequestContext:
-    """Return the context with what the request says about how a change is to be made, or how old an answer may be."""
+    """Return the context with what the request says about how a change is to be made, or how old an answer may be.
+
+    Raises `InvalidRequest`.
+    """
     if request.method == "GET":
         return replace(ctx, max_age_s=_max_age_s(request))
     headers = request.headers
-    return replace(ctx, idempotency_key=headers.get(IDEMPOTENCY_KEY), if_match=headers.get(IF_MATCH))
+    dry_run = request.query_params.get(DRY_RUN, "false").lower()
+    if dry_run not in {"true", "false"}:
+        # A typing slip must not turn a trial into a change.
+        raise InvalidRequest(f"{DRY_RUN} must be true or false.", path=(DRY_RUN,))
+    return replace(
+        ctx,
+        idempotency_key=headers.get(IDEMPOTENCY_KEY),
+        if_match=headers.get(IF_MATCH),
+        dry_run=dry_run == "true",
+    )
 
 
 def _max_age_s(request: Request) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from app.services.audiences import AudienceService
 from app.services.audit import AuditService
 from app.services.audit_log import AuditLogService
+from app.services.dry_run import DryRunService
 from app.services.estimates import EstimateService
 from app.services.export_jobs import ExportJobService
 from app.services.external_audiences import ExternalAudienceService
@@ -35,6 +36,7 @@ class Services:
     revisions: RevisionService
     audiences: AudienceService
     estimates: EstimateService
+    dry_runs: DryRunService
     segment_jobs: SegmentJobService
     export_jobs: ExportJobService
     schedules: ScheduleService

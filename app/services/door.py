@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -101,6 +101,20 @@ class Change(Generic[Value]):
     before: dict[str, Any] | None = None
 
 
+class DryRunEnded(Exception):
+    """A dry run has come as far as it may: everything was checked, and nothing is recorded or sent.
+
+    No error: the entrance completes it (`app.services.dry_run`) and answers with that.
+    """
+
+    def __init__(self, operation: str, call: Call, resource: Resource, before: dict[str, Any] | None) -> None:
+        super().__init__(operation)
+        self.operation = operation
+        self.call = call
+        self.resource = resource
+        self.before = before
+
+
 class Step(StrEnum):
     """The places of the walk at which a process may die; tests let it die at each of them."""
 
@@ -161,12 +175,14 @@ class WriteDoor:
         """Carry a change out.
 
         Raises `Forbidden`, `KeyReused`, `RequestInFlight`, what ``change.check`` raises, `ObjectBusy`,
-        `VersionConflict`, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`.
+        `VersionConflict`, `UpstreamRefused`, `UpstreamUnavailable` or `AnswerLost`; for a dry run `DryRunEnded`.
         """
         operation = Operation.of(ctx, change.action, change.resource)
         await self.authorise(ctx, change.operation, operation)
         self._on_step(Step.PERMITTED)
         claim = claim_of(ctx, change.operation, change.call)
+        if ctx.dry_run:
+            await self._rehearse(ctx, change)
         if claim is not None and (replay := await self._replay(ctx, change, claim)) is not None:
             return replay
         await self._check(change, operation)
@@ -205,6 +221,15 @@ class WriteDoor:
         except NotFound as missing:
             await self.deny(operation, missing)
             raise
+
+    async def _rehearse(self, ctx: RequestContext, change: Change[Any]) -> NoReturn:
+        """Check a change as if it were to be made, and end there."""
+        if change.check is not None:
+            await change.check()
+        if change.versioned is not None and is_conditional(ctx):
+            await require_version(ctx, await change.versioned.read())
+        before = change.before.get("document") if change.before is not None else None
+        raise DryRunEnded(change.operation, change.call, change.resource, before)
 
     async def _replay(self, ctx: RequestContext, change: Change[Value], claim: Claim) -> Written[Value] | None:
         """Return the answer that the key already has, ``None`` when the key is free."""

@@ -96,7 +96,7 @@ async def test_a_route_without_an_entry_refuses_everybody() -> None:
     async def leak(*_: Any) -> Any:
         raise AssertionError("the handler of an unlisted route ran")
 
-    added = Routes(problem_error)
+    added = Routes(problem_error, leak)
     added.add("GET", "/v1/something-new", leak)
     transport = httpx.ASGITransport(Starlette(routes=added.routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
