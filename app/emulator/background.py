@@ -25,6 +25,14 @@ async def repeat(step: Callable[[], Awaitable[None]], pause_s: float) -> None:
         await asyncio.sleep(pause_s)
 
 
+def progress_member(progress: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the member of a job that tells (steps done, steps in all), or nothing when no work is going on.
+
+    It is no member of the vendor's, who shows no progress; clients that do not know it read past it.
+    """
+    return {} if progress is None else {"progress": dict(zip(("done", "total"), progress, strict=True))}
+
+
 class Background:
     """Tasks by key. At most ``width`` of them hold a turn (see :attr:`turns`) at a time."""
 

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,6 +98,11 @@ class ExportJobWork:
         self._clock = clock
         self._state_dir = state_dir
         self._step_s = step_s
+        self._progress: dict[Hashable, tuple[int, int]] = {}
+
+    def progress(self, place: Workplace, job_id: str) -> tuple[int, int] | None:
+        """Return how many profiles a job has been through, and how many there are; None when it is not writing."""
+        return self._progress.get(place.key(KIND, job_id))
 
     async def begin(self, place: Workplace, order: ExportOrder) -> Document:
         """Store a new job and start it."""
@@ -179,11 +184,12 @@ class ExportJobWork:
         return ExportFile(batch_path(self._state_dir, *owner, destination["datasetId"], batch_id))
 
     async def _write(self, place: Workplace, document: Mapping[str, Any], batches: list[_Batch]) -> Document:
-        exported = 0
+        exported, key = 0, place.key(KIND, str(document["id"]))
         by_namespace: Counter[str] = Counter()
         try:
             total = place.population.total_profiles
             for begin in range(0, total, _CHUNK_PROFILES):
+                self._progress[key] = (begin, total)
                 numbers = range(begin, min(begin + _CHUNK_PROFILES, total))
                 if not any(batch.holds(number) for batch in batches for number in numbers):
                     continue
@@ -199,6 +205,8 @@ class ExportJobWork:
             for batch in batches:
                 batch.file.discard()
             raise
+        finally:
+            self._progress.pop(key, None)
         counts = dict(sorted(by_namespace.items()))
         return {"totalExportedProfileCounter": exported, "exportedProfileByNamespaceCounter": counts}
 

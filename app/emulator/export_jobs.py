@@ -14,6 +14,7 @@ from app.aep import errors as aep_errors
 from app.aep import headers, models, paging, paths
 from app.emulator import deeds
 from app.emulator.answers import Refusal, json_answer
+from app.emulator.background import progress_member
 from app.emulator.documents import PLATFORM_TYPE
 from app.emulator.export_job_work import KIND, ExportJobWork, ExportOrder
 from app.emulator.faults import partial_share
@@ -70,7 +71,7 @@ class ExportJobs:
         following = f"/export/jobs/?limit={limit}&offset={last}" + (f"&status={status}" if status else "")
         return json_answer(
             {
-                "records": [_view(document) for document in shown],
+                "records": [self._view(call, document) for document in shown],
                 "page": {"sortField": "createdTime", "sort": "desc", "pageOffset": last, "pageSize": len(shown)},
                 "link": {"next": following if len(left) > len(shown) else ""},
             }
@@ -99,7 +100,12 @@ class ExportJobs:
         document = await call.store.work(KIND, call.path("id"))
         if document is None:
             raise _not_found(call)
-        return json_answer(_view(document))
+        return json_answer(self._view(call, document))
+
+    def _view(self, call: Call, document: Document) -> Document:
+        """Return a job as its readers see it, with the profiles that it has been through while it is writing."""
+        progress = self._work.progress(self._workplaces.of(call), str(document["id"]))
+        return _view(document) | progress_member(progress)
 
     async def _cancel(self, call: Call) -> Response:
         try:

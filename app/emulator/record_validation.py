@@ -19,6 +19,7 @@ MAX_VIOLATIONS: Final = 5
 MAX_EVENT_BYTES: Final = 10_000
 MAX_PROFILE_BYTES: Final = 100_000
 
+MAX_IDENTITIES: Final = 50
 _IDENTITY_MAP: Final = "identityMap"
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -111,6 +112,10 @@ def _identities(found: Any) -> Iterator[Violation]:
     if not isinstance(found, dict):
         yield Violation(place, place, "type", f"expected type: JSONObject, found: {_WORDS.get(type(found), 'Null')}")
         return
+    listed = sum(len(identities) for identities in found.values() if isinstance(identities, list))
+    if listed > MAX_IDENTITIES:
+        message = f"a graph of {listed} identities is left out: it may have {MAX_IDENTITIES} at most"
+        yield Violation(place, place, "maxItems", message)
     for namespace, identities in found.items():
         if namespace not in NAMESPACES:
             known = ", ".join(NAMESPACES)

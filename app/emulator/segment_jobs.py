@@ -12,6 +12,7 @@ from app.aep import paging, paths
 from app.aep.filters import PropertyFilter, parse_properties
 from app.emulator import deeds
 from app.emulator.answers import Refusal, empty_answer, json_answer
+from app.emulator.background import progress_member
 from app.emulator.bulk import bulk_answer
 from app.emulator.faults import partial_share
 from app.emulator.gate import Call, Gate
@@ -81,7 +82,7 @@ class SegmentJobs:
 
         found, total = await call.store.works(KIND, WorkQuery(request.sort, request.offset, request.limit, keep))
         repeated = [(name, value) for name, value in query.multi_items() if name not in _PAGING]
-        children = [job_view(document) for document in found]
+        children = [self._view(call, document) for document in found]
         return json_answer(paging.p2_body(children, total, request, path="/segment/jobs", filters=repeated))
 
     async def _create(self, call: Call) -> Response:
@@ -104,10 +105,12 @@ class SegmentJobs:
         document = await call.store.work(KIND, call.path("id"))
         if document is None:
             raise _not_found(call)
-        progress = self._work.progress(self._workplaces.of(call), call.path("id"))
-        # No member of the vendor's: he shows no progress. Clients that do not know it read past it.
-        shown = {} if progress is None else {"progress": dict(zip(("done", "total"), progress, strict=True))}
-        return json_answer(job_view(document) | shown)
+        return json_answer(self._view(call, document))
+
+    def _view(self, call: Call, document: Document) -> Document:
+        """Return a job as its readers see it, with the progress of its evaluation while that is going on."""
+        progress = self._work.progress(self._workplaces.of(call), document["id"])
+        return job_view(document) | progress_member(progress)
 
     async def _cancel(self, call: Call) -> Response:
         try:
@@ -119,7 +122,7 @@ class SegmentJobs:
     async def _bulk_get(self, call: Call) -> Response:
         async def find(ids: list[str]) -> dict[str, Any]:
             found = await call.store.work_by_id(KIND, ids)
-            return {identifier: job_view(document) for identifier, document in found.items()}
+            return {identifier: self._view(call, document) for identifier, document in found.items()}
 
         return await bulk_answer(call, find)
 

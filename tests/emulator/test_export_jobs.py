@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from app.emulator.export_files import FOLDER
+from app.emulator.populations import Population
 from tests.emulator.conftest import PROFILES, Emulator, Start
 
 PATH = "/data/core/ups/export/jobs"
@@ -341,3 +343,25 @@ async def test_a_client_that_cuts_the_offset_out_of_next_meets_every_export_once
     assert (listed["records"], listed["link"]["next"]) == ([], "")
     assert (await emulator.call("GET", PATH, params={"limit": 1000})).status_code == 200
     assert (await emulator.call("GET", PATH, params={"offset": "x"})).status_code == 400
+
+
+async def test_an_export_tells_its_progress_while_it_writes(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, released = asyncio.Event(), asyncio.Event()
+    documents = Population.documents
+
+    async def held(self: Population, *given: Any, **named: Any) -> Any:
+        reached.set()
+        await released.wait()
+        return await documents(self, *given, **named)
+
+    monkeypatch.setattr(Population, "documents", held)
+    job = await _begin(emulator)
+    await reached.wait()
+    shown = (await emulator.call("GET", f"{PATH}/{job['id']}")).json()
+    assert (shown["status"], shown["progress"]) == ("PROCESSING", {"done": 0, "total": PROFILES})
+    (listed,) = (await emulator.call("GET", PATH)).json()["records"]
+    assert listed == shown
+    released.set()
+    assert "progress" not in await _ended(emulator, job)

@@ -300,3 +300,30 @@ async def test_an_operation_that_a_stop_cut_off_is_finished_by_the_next_start(st
     async with start() as emulator:
         await emulator.until(f"{BASE}/operations/{operation}", lambda body: body["status"] == "SUCCESS")
         assert len((await emulator.call("GET", AUDIENCES)).json()["children"]) == 1
+
+
+@pytest.mark.parity("profiles.membership_of_uploads", source="documents", note="the namespace as a key: assumed")
+async def test_a_profile_tells_that_it_is_in_an_upload_and_that_it_was(emulator: Emulator) -> None:
+    jane, john = await _emails(emulator, 2)
+    _upload(emulator, "winback.csv", f"{jane},1")
+    audience_id = await _create(emulator)
+    await _run(emulator, audience_id)
+    audience = (await emulator.call("GET", f"{AUDIENCES}/{audience_id}")).json()
+
+    async def standing(email: str) -> dict[str, Any]:
+        params = {"schema.name": "_xdm.context.profile", "entityId": email, "entityIdNS": "Email"}
+        found = await emulator.call("GET", "/data/core/ups/access/entities", params=params)
+        (profile,) = found.json().values()
+        memberships: dict[str, Any] = profile["entity"]["segmentMembership"]
+        return memberships
+
+    entered = await standing(jane)
+    assert set(entered) == {"ups", audience["namespace"]}
+    assert entered[audience["namespace"]][audience["audienceId"]]["status"] == "realized"
+    assert await standing(john) == {"ups": {}}
+    emulator.clock.advance(hours=1)
+    _upload(emulator, "winback.csv", f"{john},1")
+    await _run(emulator, audience_id, differentialIngestion=False)
+    left = (await standing(jane))[audience["namespace"]][audience["audienceId"]]
+    assert left == {"lastQualificationTime": "2026-03-01T13:00:00Z", "status": "exited"}
+    assert (await standing(john))[audience["namespace"]][audience["audienceId"]]["status"] == "realized"

@@ -246,3 +246,16 @@ async def test_a_streaming_rule_about_other_segments_is_evaluated_by_jobs(
     await emulator.until(f"/data/core/ups/segment/jobs/{job['id']}", lambda one: one["status"] == "SUCCEEDED")
     found = await membership(emulator)
     assert {found[one["id"]]["status"] for one in (checkouts, both)} == {"realized"}
+
+
+@pytest.mark.parity("ingestion.identities_of_a_record", source="documents", note="that the record is dropped: assumed")
+@pytest.mark.parametrize(("identities", "status"), [(50, 200), (51, 400)])
+async def test_a_record_has_fifty_identities_at_most(emulator: Emulator, identities: int, status: int) -> None:
+    many = [{"id": f"many-{number}@luma.example", "primary": number == 0} for number in range(identities)]
+    sent = message(emulator, {"identityMap": {"Email": many}, "person": {"gender": "female"}}, "profile")
+    path = await inlet(emulator)
+    answer = await emulator.http.post(path, json=sent, params={"syncValidation": "true"})
+    assert answer.status_code == status, answer.text
+    params = {"schema.name": "_xdm.context.profile", "entityId": "many-0@luma.example", "entityIdNS": "Email"}
+    found = await emulator.call("GET", "/data/core/ups/access/entities", params=params)
+    assert found.status_code == (200 if status == 200 else 404)

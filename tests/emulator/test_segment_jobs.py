@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from app.emulator.populations import Population
 from app.emulator.state import FILE_NAME, State
 from tests.emulator.conftest import LUMA, PROFILES, Emulator, Start
 
@@ -266,3 +268,37 @@ async def test_a_job_that_was_storing_when_the_process_died_counts_once(start: S
         for counter in ("segmentedProfileCounter", "segmentedProfileByStatusCounter"):
             assert again["metrics"][counter] == second["metrics"][counter]
         assert again["metrics"]["segmentedProfileByStatusCounter"][made["id"]]["exited"] > 0
+
+
+@pytest.mark.parametrize("way", ["one", "list", "bulk"])
+async def test_a_job_tells_its_progress_while_it_evaluates(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    reached, released = asyncio.Event(), asyncio.Event()
+    evaluate = Population.evaluate
+
+    async def held(self: Population, rules: Any, now: Any, *, on_progress: Any = None) -> Any:
+        """Evaluate for real, and hold the job half-way as its readers see it."""
+        result = await evaluate(self, rules, now, on_progress=on_progress)
+        on_progress(2, 4)
+        reached.set()
+        await released.wait()
+        return result
+
+    monkeypatch.setattr(Population, "evaluate", held)
+    made = await emulator.create()
+    job = await _begin(emulator, [{"segmentId": made["id"]}])
+    assert "progress" not in job
+    await reached.wait()
+    match way:
+        case "one":
+            shown = (await emulator.call("GET", f"{PATH}/{job['id']}")).json()
+        case "list":
+            (shown,) = (await emulator.call("GET", PATH)).json()["children"]
+        case _:
+            body = {"ids": [{"id": job["id"]}]}
+            shown = (await emulator.call("POST", f"{PATH}/bulk-get", json=body)).json()["results"][job["id"]]
+    assert (shown["status"], shown["progress"]) == ("PROCESSING", {"done": 2, "total": 4})
+    released.set()
+    done = await _ended(emulator, job)
+    assert (done["status"], "progress" in done) == ("SUCCEEDED", False)
