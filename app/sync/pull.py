@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 Document = dict[str, Any]
 
 OVERLAP_MS: Final = 60_000
-"""How far an incremental read goes back beyond the newest change that is known: AEP may show changes late."""
+"""How long after a change AEP may begin to show it, with the difference of its clock and ours."""
 _PROGRESS_EVERY_S: Final = 0.5
 
 
@@ -194,7 +194,7 @@ class SandboxPuller:
         pages = read.resource.changed(self._client, read.target)
         if pages is None or read.state is None or read.state.cursor_ms is None:
             return None
-        until_ms = read.state.cursor_ms - OVERLAP_MS
+        until_ms = _until_ms(read.state)
         found: dict[str, Document] = {}
         total: int | None = None
         async for page in pages:
@@ -300,6 +300,17 @@ class SandboxPuller:
                 if definition is not None:
                     await unit.segment_definitions.remove(definition, now=self._clock())
                     await unit.revisions.withdraw(read.sandbox_id, aep_id)
+
+
+def _until_ms(state: SyncStateRow) -> int:
+    """Return how old changes are that an incremental read need not read again.
+
+    A change may have come into the list late, behind one that is known, but not one that had long been made when the
+    list was last read.
+    """
+    newest = state.cursor_ms or 0
+    read_at = int(state.succeeded_at.timestamp() * 1000) if state.succeeded_at is not None else 0
+    return min(newest, max(newest, read_at) - OVERLAP_MS)
 
 
 def _newest_ms(documents: list[Document]) -> int:
