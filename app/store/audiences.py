@@ -132,11 +132,9 @@ class AudienceRepository:
             set_={name: new[name] for name in values[0] if name not in {"id", *key}},
             where=(Row.synced_at <= now) & Row.document.is_distinct_from(new.document),
         )
-        # PostgreSQL marks a row that an insert has changed, and not made, with the transaction that did so.
-        made = literal_column("(xmax = 0)", Boolean)
-        changed = (await self._session.execute(statement.returning(Row.aep_id, made), values)).all()
-        for aep_id, is_new in changed:
-            self._tell(sandbox_id, aep_id, Verb.CREATED if is_new else Verb.UPDATED)
+        changed = (await self._session.execute(statement.returning(Row.aep_id, is_new()), values)).all()
+        for aep_id, new_here in changed:
+            self._tell(sandbox_id, aep_id, Verb.CREATED if new_here else Verb.UPDATED)
         same = {document["id"] for document in documents} - {aep_id for aep_id, _ in changed}
         await self._touch(sandbox_id, sorted(same), now)
         return len(changed)
@@ -177,6 +175,14 @@ class AudienceRepository:
         for aep_id in gone:
             self._tell(sandbox_id, aep_id, Verb.DELETED)
         return len(gone)
+
+
+def is_new() -> ColumnElement[bool]:
+    """Tell of a row that an insert returns whether the insert made it, or changed one that was there.
+
+    PostgreSQL marks a row that was changed with the transaction that did so.
+    """
+    return literal_column("(xmax = 0)", Boolean)
 
 
 def _columns(document: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, Text, any_, cast, delete, func, se
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.audiences import is_new
 from app.store.notifications import Kind, Notice, Notices, Verb
 from app.store.rows import CachedObjectRow
 from app.store.segment_definitions import from_epoch_ms
@@ -82,9 +83,9 @@ class CachedObjectRepository:
             set_={name: new[name] for name in ("document", "status", "created_at", "synced_at")},
             where=(Row.synced_at <= now) & Row.document.is_distinct_from(new.document),
         )
-        changed = (await self._session.execute(statement.returning(Row.aep_id), values)).scalars().all()
-        for aep_id in changed:
-            self._tell(sandbox_id, resource, aep_id, Verb.UPDATED)
+        changed = (await self._session.execute(statement.returning(Row.aep_id, is_new()), values)).all()
+        for aep_id, new_here in changed:
+            self._tell(sandbox_id, resource, aep_id, Verb.CREATED if new_here else Verb.UPDATED)
         return len(changed)
 
     async def remove_all(

@@ -54,7 +54,6 @@ class Kind(StrEnum):
     SEGMENT_DEFINITION = "segment_definition"
     AUDIENCE = "audience"
     SEGMENT_JOB = "segment_job"
-    EXPORT_JOB = "export_job"
     SCHEDULE = "schedule"
     SCHEMAS = "schemas"
     SYNC = "sync"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -223,3 +225,23 @@ async def test_jobs_and_schedules_are_answered_from_the_cache_while_aep_is_away(
     filtered = await quiet.facade("GET", "/data/core/ups/segment/jobs", params={"property": "id==x"})
     assert filtered.status_code == 503
     assert (await quiet.facade("GET", "/data/core/ups/segment/jobs/unknown")).status_code == 503
+
+
+async def test_the_command_reads_a_sandbox_and_shows_how_far_it_is(quiet: Stack, database_url: str) -> None:
+    made = (await quiet.upstream("POST", DEFINITIONS, json=body(unique("By command")))).json()
+    command = [*("-m", "app.cli", "sync"), *("--tenant", "luma"), *("--sandbox", "prod"), "--full"]
+    environment = os.environ | {"DATABASE_URL": database_url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        *("--state-dir", str(quiet.state_dir)),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, progress = await process.communicate()
+    assert process.returncode == 0, progress.decode()
+    assert out.decode().startswith("luma/prod: schemas 4, segment_definitions ")
+    assert "luma/prod segment_definitions reconciling" in progress.decode()
+    path = f"/v1/segment-definitions/{made['id']}/revisions"
+    assert (await quiet.facade("GET", path)).json()["revisions"][0]["source"] == "upstream"
