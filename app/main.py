@@ -164,6 +164,7 @@ async def build_gateway(
     recorder = AuditRecorder()
     drift = DriftRecorder(database, upstream, recorder)
     sync = SyncWorker(database, SandboxPuller(database, upstream, metrics, settings.sync, drift=drift), settings.sync)
+    metrics.sync_lag_seconds.set_function(sync.lag_s)
     steps = {} if on_step is None else {"on_step": on_step}
     door = WriteDoor(database, upstream, recorder, metrics, settings.write, listener=sync, **steps)
     reconciler = Reconciler(database, upstream, recorder, metrics, settings.write)

@@ -48,6 +48,8 @@ class SyncWorker:
         self._puller = puller
         self._settings = settings
         self._due: dict[_Key, float] = {}
+        self._changed: set[_Key] = set()
+        self._read_at: dict[_Key, datetime] = {}
         self._pause: dict[_Key, float] = {}
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -56,6 +58,7 @@ class SyncWorker:
     def changed(self, tenant_id: UUID, sandbox_id: UUID) -> None:
         """Read a sandbox again at once: something was written to it."""
         self._due[tenant_id, sandbox_id] = 0.0
+        self._changed.add((tenant_id, sandbox_id))
         self._wake.set()
 
     async def all_read_once(self) -> bool:
@@ -68,19 +71,26 @@ class SyncWorker:
                         return False
         return True
 
+    def lag_s(self) -> float:
+        """Return how long ago the sandbox was read that has waited longest, in seconds; 0 before the first read."""
+        oldest = min(self._read_at.values(), default=None)
+        return 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
+
     async def refresh(self, tenant: Tenant, sandbox: Sandbox, resource: Cached, max_age_s: float) -> None:
         """Read a resource now, unless it was read within the last ``max_age_s`` seconds; return when that is done.
 
         Callers that want the same at the same time, in whatever process, share one read. With AEP away, or when the
         read takes too long, this returns all the same; the freshness of the answer tells.
         """
-        asked_at = datetime.now(UTC)
+        since = datetime.now(UTC) - timedelta(seconds=max_age_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_REFRESH_S):
-                while not await self._is_fresh(tenant, sandbox, resource, asked_at - timedelta(seconds=max_age_s)):
+                while not await self._is_fresh(tenant, sandbox, resource, since):
                     async with self._database.write(tenant.id) as lock_unit:
                         if await lock_unit.sync_states.try_lock(sandbox.id):
-                            await self._puller.pull(tenant, sandbox, only=resource)
+                            # Whoever had the lock a moment ago may just have read it.
+                            if not await self._is_fresh(tenant, sandbox, resource, since):
+                                await self._puller.pull(tenant, sandbox, only=resource)
                             return
                     await asyncio.sleep(0.05)
 
@@ -100,6 +110,17 @@ class SyncWorker:
             if tenant in {None, one.slug} and sandbox in {None, its.name}
         ]
         return list(await asyncio.gather(*(read(one, its) for one, its in chosen)))
+
+    async def _was_read_elsewhere(self, tenant: Tenant, sandbox: Sandbox) -> bool:
+        """Tell whether another process has read everything so lately that this one need not.
+
+        Without this, AEP would be read as often as there are processes.
+        """
+        since = datetime.now(UTC) - timedelta(seconds=self._settings.sync_interval_s / 2)
+        async with self._database.read(tenant.id) as unit:
+            states = await unit.sync_states.all(sandbox.id)
+        fresh = {one.resource for one in states if one.succeeded_at is not None and one.succeeded_at > since}
+        return fresh >= {one.value for one in Cached} and not any(one.failure for one in states)
 
     async def _is_fresh(self, tenant: Tenant, sandbox: Sandbox, resource: Cached, since: datetime) -> bool:
         async with self._database.read(tenant.id) as unit:
@@ -158,16 +179,23 @@ class SyncWorker:
         loop = asyncio.get_running_loop()
         # Set first: a change that arrives while the sandbox is read makes it due again.
         self._due[key] = loop.time() + self._settings.sync_interval_s
+        changed = key in self._changed
+        self._changed.discard(key)
         complete = False
         try:
             # The lock is the transaction's, which the pooler may not take away; it holds a connection and nothing else.
             async with self._room, self._database.write(tenant.id) as lock_unit:
                 if not await lock_unit.sync_states.try_lock(sandbox.id):
-                    complete = True  # by another process
+                    return
+                if not changed and await self._was_read_elsewhere(tenant, sandbox):
+                    complete = True
+                    self._read_at[key] = datetime.now(UTC)
                     return
                 started = datetime.now(UTC)
                 result = await self._puller.pull(tenant, sandbox)
             complete = result.complete
+            if complete:
+                self._read_at[key] = started
             log.info(
                 "sync.finished",
                 tenant=tenant.slug,

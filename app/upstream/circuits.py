@@ -36,6 +36,8 @@ FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 LONGEST_WAIT_S: Final = 10.0
 """Longest time that a call waits for a place, or for AEP's ``Retry-After`` to end; then it is refused."""
+HALVED_FOR_S: Final = 1.0
+"""Time after a 429 in which others count as the same sign."""
 TRIAL_S: Final = 30.0
 """Time that a process has for the one call that tries; another may try when it is over."""
 SPARE_REPEATS: Final = 10.0
@@ -102,6 +104,7 @@ class _Circuit:
     paused_until: float = 0.0
     failures: int = 0
     trying: bool = False
+    halved_at: float = float("-inf")
     repeats: float = SPARE_REPEATS
     active: int = 0
     waiting: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
@@ -195,8 +198,14 @@ class Circuits:
         """Take note of a 429: fewer calls at once, and none before AEP wants one."""
         key = (target.tenant_id, endpoint)
         circuit = self._circuits[key]
-        circuit.limit = max(1.0, circuit.limit / 2)
-        circuit.paused_until = max(circuit.paused_until, self._clock() + retry_after_s)
+        now, pause_before = self._clock(), circuit.paused_until
+        circuit.paused_until = max(pause_before, now + retry_after_s)
+        # Calls that were under way together get their 429s together: that is one sign and not many.
+        halved = now - circuit.halved_at >= HALVED_FOR_S
+        if halved:
+            circuit.limit, circuit.halved_at = max(1.0, circuit.limit / 2), now
+        if not halved and circuit.paused_until - pause_before < HALVED_FOR_S:
+            return
         log.info("upstream.throttled", tenant_id=str(key[0]), endpoint=endpoint, calls_at_once=int(circuit.limit))
         await self._share(key, circuit)
 

@@ -15,6 +15,7 @@ from app.errors import UpstreamRefused, UpstreamUnavailable
 from app.settings import SyncSettings
 from app.store.database import Database
 from app.store.sync_states import Cached, SyncMode
+from app.store.tenants import to_sandbox
 from app.sync.pull import PullResult, SandboxPuller
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
@@ -194,3 +195,26 @@ async def test_callers_who_want_a_fresh_answer_share_a_read(database: Database, 
     assert len(puller.read) == 1
     await workers[0].refresh(luma.tenant, luma.sandbox, Cached.AUDIENCES, 0)
     assert len(puller.read) == 2
+
+
+async def test_what_another_process_has_just_read_is_not_read_again(database: Database, luma: MadeTenant) -> None:
+    other, puller = SlowPuller(database), SlowPuller(database)
+    for resource in Cached:
+        for sandbox in await _sandboxes(database, luma):
+            await other.pull(luma.tenant, sandbox, only=resource)
+    worker = SyncWorker(database, puller, SyncSettings())  # type: ignore[arg-type]
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.2)
+    worker.changed(luma.id, luma.sandbox.id)
+    async with asyncio.timeout(5):
+        while not puller.read:
+            await asyncio.sleep(0.01)
+    assert 0 < worker.lag_s() < 60
+    running.cancel()
+    await asyncio.wait({running})
+    assert puller.read == [f"luma/{luma.sandbox.name}"]
+
+
+async def _sandboxes(database: Database, luma: MadeTenant) -> list[Sandbox]:
+    async with database.read(luma.id) as unit:
+        return [to_sandbox(row) for row in await unit.tenancy.sandboxes()]

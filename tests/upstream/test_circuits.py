@@ -152,7 +152,8 @@ async def test_processes_share_a_circuit_and_only_one_call_of_all_tries(
 async def test_too_many_requests_halve_the_calls_at_once_and_hold_all_back(clock: Clock) -> None:
     circuits = Circuits(concurrency=4, clock=clock, sleep=clock.sleep)
     async with circuits.place(TARGET, ENDPOINT):
-        await circuits.throttled(TARGET, ENDPOINT, 3.0)
+        for _ in range(3):
+            await circuits.throttled(TARGET, ENDPOINT, 3.0)
     began, most, now = clock.now, 0, 0
 
     async def call() -> None:
