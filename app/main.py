@@ -84,7 +84,7 @@ from app.tenancy.credentials import CredentialVault
 from app.tenancy.own_keys import OwnKeys
 from app.tenancy.people import People
 from app.tenancy.resolve import TenancyResolver
-from app.tenancy.sealing import Sealer, master_key_file, read_master_key
+from app.tenancy.sealing import Sealer, keys_of_file, read_master_keys
 from app.tenancy.upstream_circuits import SharedCircuits, listen_with
 from app.tenancy.upstream_tokens import SharedTokens
 from app.upstream.circuits import Circuits
@@ -115,10 +115,11 @@ class Gateway:
 
 
 def make_sealer(security: SecuritySettings, state_dir: Path) -> Sealer:
-    """Return the sealer with the key of the environment, or with one kept in the state folder."""
+    """Return the sealer with the keys of the environment, or with those kept in the state folder."""
     if security.master_key is not None:
-        return Sealer(read_master_key(security.master_key.get_secret_value()))
-    return Sealer(master_key_file(state_dir / "master.key"))
+        return Sealer(*read_master_keys(security.master_key.get_secret_value()))
+    file = state_dir / "master.key"
+    return Sealer(*keys_of_file(file), reload=lambda: keys_of_file(file))
 
 
 def make_checkpoint_key(audit: AuditSettings, state_dir: Path) -> CheckpointKey:
@@ -172,7 +173,7 @@ async def build_gateway(
 
     clients = ClientTokens(
         database,
-        await SigningKeys.load(database, sealer),
+        await SigningKeys.load(database, sealer, lifetime_s=settings.security.access_token_lifetime_s),
         lifetime_s=settings.security.access_token_lifetime_s,
     )
     providers = OpenIDClient(outbound)

@@ -56,8 +56,8 @@ class SecuritySettings(_Settings):
 
     master_key: SecretStr | None = Field(
         None,
-        description="Key that seals tenant credentials: 32 bytes as base64. Without it a file is made in the state "
-        "folder, readable by its owner only.",
+        description="Key that seals tenant credentials: 32 bytes as base64; old ones follow it, after commas. Without "
+        "it a file is made in the state folder, readable by its owner only.",
     )
     access_token_lifetime_s: int = Field(3600, ge=60, description="Life of a token issued to an integration.")
 

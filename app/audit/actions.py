@@ -42,6 +42,7 @@ class Action(StrEnum):
     TENANT_MOVE = "tenant:tenant:move"
     CREDENTIAL_SET = "tenant:credential:set"
     CREDENTIAL_ROTATE = "tenant:credential:rotate"
+    SECRETS_RESEAL = "tenant:secrets:reseal"
     CREDENTIAL_RETIRE = "tenant:credential:retire"
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"

@@ -85,6 +85,7 @@ class ClientTokens:
     async def issue(self, client_id: str, client_secret: str, scope: str = "") -> IssuedToken:
         """Exchange a client's credential for a token. Raises `InvalidClient` or `InvalidScope`."""
         integration = await self._authenticate(client_id, client_secret)
+        await self._keys.refresh()
         asked = set(re.split(r"[,\s]+", scope.strip())) - {""}
         if not asked <= set(integration.scopes):
             raise InvalidScope(
@@ -156,6 +157,7 @@ class ClientTokens:
 
     async def actor(self, token: str) -> tuple[Actor, str]:
         """Return the integration behind a token, and its client id. Raises `Unauthenticated`."""
+        await self._keys.refresh()
         verified = self.verify(token)
         async with self._database.read(verified.tenant_id) as unit:
             row = await unit.tenancy.integration_of_token(verified.integration_id, verified.token_id)
@@ -189,6 +191,7 @@ class ClientTokens:
         async with self._database.read(actor.tenant_id) as unit:
             return to_tenant(await unit.tenancy.tenant())
 
-    def public_keys(self) -> dict[str, Any]:
+    async def public_keys(self) -> dict[str, Any]:
         """Return the JSON Web Key Set with which others verify tokens."""
+        await self._keys.refresh()
         return self._keys.public()

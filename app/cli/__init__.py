@@ -16,6 +16,7 @@ import typer
 from app.cli import demo, emulate, export_scenario, migrate, reconcile, serve, sync
 from app.cli.audit import audit
 from app.cli.identity_provider import identity_provider
+from app.cli.keys import keys
 from app.cli.pql import pql
 from app.cli.tenant import tenant
 from app.errors import GatewayError
@@ -39,6 +40,7 @@ cli.command("reconcile")(reconcile.reconcile)
 cli.add_typer(pql)
 cli.add_typer(audit)
 cli.add_typer(tenant)
+cli.add_typer(keys)
 cli.add_typer(identity_provider)
 
 

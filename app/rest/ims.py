@@ -101,7 +101,7 @@ class _IMS:
 
     async def keys(self, _request: Request) -> Response:
         """Publish the keys that tokens are signed with."""
-        return JSONResponse(self._clients.public_keys(), headers=_KEYS_MAX_AGE)
+        return JSONResponse(await self._clients.public_keys(), headers=_KEYS_MAX_AGE)
 
 
 def _told(handler: Endpoint) -> Endpoint:

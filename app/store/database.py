@@ -37,6 +37,7 @@ from app.store.open_operations import OpenOperationRepository
 from app.store.request_budgets import RequestBudgetRepository
 from app.store.revisions import RevisionRepository
 from app.store.rows import TABLES_WITHOUT_TENANT
+from app.store.sealed_values import SealedValueRepository
 from app.store.segment_definitions import SegmentDefinitionRepository
 from app.store.sessions import SessionRepository
 from app.store.sync_states import SyncStateRepository
@@ -97,6 +98,7 @@ class ReadUnit:
         self.request_budgets = RequestBudgetRepository(session, tenant_id)
         self.upstream_circuits = UpstreamCircuitRepository(session, tenant_id)
         self.upstream_tokens = UpstreamTokenRepository(session, tenant_id)
+        self.sealed_values = SealedValueRepository(session)
 
 
 class WriteUnit(ReadUnit):

@@ -28,6 +28,7 @@ from app.store.rows import (
     TenantRow,
     TenantSchemaRow,
 )
+from app.store.sealed_values import SealedValueRepository
 
 
 class DirectoryRepository:
@@ -35,6 +36,7 @@ class DirectoryRepository:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self.sealed_values = SealedValueRepository(session)
 
     async def tenant(self, slug_or_org: str) -> TenantRow | None:
         """Return the tenant with this slug or IMS organization id."""
@@ -85,6 +87,10 @@ class DirectoryRepository:
         """Keep a new token-signing key."""
         values = {"id": row.id, "sealed_private_key": row.sealed_private_key}
         await self._session.execute(insert(SigningKeyRow).values(values).on_conflict_do_nothing())
+
+    async def remove_signing_keys(self, key_ids: Sequence[str]) -> None:
+        """Forget token-signing keys."""
+        await self._session.execute(delete(SigningKeyRow).where(SigningKeyRow.id.in_(key_ids)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,13 @@ class SharedTokens:
             await unit.upstream_tokens.discard(connection.credential_id, _scopes(connection), generation=generation)
 
 
+def token_owner(tenant_id: UUID, credential_id: UUID) -> str:
+    """Return what the sealed tokens of a credential are bound to."""
+    return f"tenant:{tenant_id}:upstream-token:{credential_id}"
+
+
 def _owner(connection: Connection) -> str:
-    return f"tenant:{connection.tenant_id}:upstream-token:{connection.credential_id}"
+    return token_owner(connection.tenant_id, connection.credential_id)
 
 
 def _scopes(connection: Connection) -> str:

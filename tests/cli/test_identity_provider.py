@@ -19,7 +19,7 @@ from app.errors import InvalidRequest
 from app.store.database import Database
 from app.tenancy.author import Author
 from app.tenancy.identity_providers import GroupGrant, IdentityProviders, ProviderDescription, provider_owner
-from app.tenancy.sealing import Sealer, master_key_file
+from app.tenancy.sealing import Sealer, keys_of_file
 from tests.factories import SEALER, make_tenant
 
 ISSUER = "https://login.luma.example"
@@ -47,7 +47,7 @@ async def test_an_operator_enters_lists_and_withdraws_trust(
         events = await unit.audit_events.chain()
     assert row is not None
     assert (row.client_id, row.audiences) == ("gateway", ["gateway"])
-    sealer = Sealer(master_key_file(tmp_path / "master.key"))
+    sealer = Sealer(*keys_of_file(tmp_path / "master.key"))
     assert sealer.open(row.sealed_client_secret or b"", owner=provider_owner(luma.id)) == "very secret"
     assert events[-1].action == "tenant:identity_provider:trust"
     assert events[-1].detail["groups"] == [{"group": "a", "productProfile": "Authors: all", "role": "developer"}]

@@ -9,7 +9,7 @@ import pytest
 
 from app.store.database import Database
 from app.tenancy.credentials import CredentialVault, credential_owner
-from app.tenancy.sealing import Sealer, SealError, master_key_file, read_master_key
+from app.tenancy.sealing import Sealer, SealError, keys_of_file, read_master_keys
 from tests.factories import SEALER, make_tenant
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -40,16 +40,16 @@ def test_after_rotation_old_secrets_open_and_new_ones_need_the_new_key() -> None
 
 def test_the_key_file_is_made_once_and_is_private(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "master.key"
-    key = master_key_file(path)
+    [key] = keys_of_file(path)
     assert len(key) == 32
     assert path.stat().st_mode & 0o777 == 0o600
-    assert master_key_file(path) == key
+    assert keys_of_file(path) == [key]
 
 
 @pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"short").decode()])
 def test_a_bad_master_key_is_refused(text: str) -> None:
     with pytest.raises(SealError):
-        Sealer(read_master_key(text))
+        Sealer(*read_master_keys(text))
 
 
 async def test_a_tenants_credential_is_stored_sealed_and_never_printed(database: Database) -> None:
