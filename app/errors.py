@@ -240,3 +240,15 @@ class UpstreamThrottled(UpstreamUnavailable):
 
 class UpstreamPaused(UpstreamUnavailable):
     """Nothing was sent: AEP failed too often just now, or wants no calls before a time."""
+
+
+def upstream_request_id_of(problem: BaseException | None) -> str | None:
+    """Return AEP's own id of the call that an error comes from, for support tickets; ``None`` where AEP did not answer.
+
+    An error that stands for one of AEP's has it as its cause.
+    """
+    while problem is not None:
+        if isinstance(problem, UpstreamRefused | UpstreamUnavailable):
+            return problem.upstream_request_id
+        problem = problem.__cause__
+    return None

@@ -27,6 +27,7 @@ from app.errors import (
     Unauthenticated,
     UnsupportedMediaType,
     UpstreamUnavailable,
+    upstream_request_id_of,
 )
 from app.graphql.media_types import media_type_of
 
@@ -88,6 +89,8 @@ def _extensions(problem: GatewayError, request_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {"code": problem.code if isinstance(problem, PublicError) else InternalError.code}
     found["type"] = f"urn:segment-gateway:error:{found['code'].lower().replace('_', '-')}"
     found["requestId"] = request_id
+    if upstream_request_id := upstream_request_id_of(problem):
+        found["upstreamRequestId"] = upstream_request_id
     if isinstance(problem, PublicError) and problem.hint:
         found["hint"] = problem.hint
     if isinstance(problem, PQLError):

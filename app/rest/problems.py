@@ -35,6 +35,7 @@ from app.errors import (
     UnsupportedMediaType,
     UpstreamRefused,
     UpstreamUnavailable,
+    upstream_request_id_of,
 )
 from app.services.versions import VersionConflict
 from app.tenancy.resolve import WrongTenant
@@ -57,6 +58,8 @@ _STATUS: dict[type[GatewayError], int] = {
     NotImplementedYet: 501,
     UpstreamUnavailable: 503,
 }
+
+UPSTREAM_REQUEST_ID = "x-gateway-upstream-request-id"
 
 # What AEP's API gateway would have said, most special class first.
 _GATEWAY_FAULTS: tuple[tuple[type[GatewayError], aep_errors.GatewayFault], ...] = (
@@ -107,6 +110,8 @@ def problem_error(request: Request, problem: GatewayError) -> Response:
         "code": problem.code,
         "requestId": getattr(request.state, "request_id", None),
     }
+    if upstream_request_id := upstream_request_id_of(problem):
+        body["upstreamRequestId"] = upstream_request_id
     if isinstance(problem, PublicError) and problem.hint:
         body["hint"] = problem.hint
     if isinstance(problem, PQLError):
@@ -144,7 +149,9 @@ def _headers(problem: GatewayError) -> Mapping[str, str]:
     if isinstance(problem, VersionConflict):
         return {"etag": problem.difference.current_etag}
     retry_after_s = getattr(problem, "retry_after_s", None)
-    return {aep_headers.RETRY_AFTER: str(max(1, round(retry_after_s)))} if retry_after_s else {}
+    found = {aep_headers.RETRY_AFTER: str(max(1, round(retry_after_s)))} if retry_after_s else {}
+    upstream_request_id = upstream_request_id_of(problem)
+    return found | ({UPSTREAM_REQUEST_ID: upstream_request_id} if upstream_request_id else {})
 
 
 def _json(

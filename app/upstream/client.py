@@ -279,6 +279,7 @@ def _to_error(
         return UpstreamUnavailable(
             f"Adobe refused this organization's technical account ({error.code}: {error.message}).",
             hint="An administrator checks the credential and its product profiles with 'segment-gateway tenant check'.",
+            upstream_request_id=upstream_request_id,
         )
     return UpstreamRefused(
         error.message,

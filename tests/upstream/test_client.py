@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ import httpx
 import pytest
 import respx
 
-from app.errors import UpstreamRefused, UpstreamUnavailable
+from app.errors import UpstreamRefused, UpstreamUnavailable, upstream_request_id_of
 from app.settings import UpstreamSettings
 from app.store.database import Database
 from app.telemetry import Metrics
@@ -250,3 +251,53 @@ async def test_reading_and_changing_cannot_be_mixed_up(client: AEPClient) -> Non
         await client.read(TARGET, CHANGE)
     with pytest.raises(ValueError, match="AEPClient.read"):
         await mutations.send(client, TARGET, READ)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "code", "upstream_request_id"),
+    [
+        (403, {"error_code": "403025", "message": "no"}, None, "header-id"),
+        (
+            409,
+            {"requestId": "body-id", "errors": {"409": [{"code": "UPAPI-1-409", "message": "no"}]}, "title": "no"},
+            "UPAPI-1-409",
+            "body-id",
+        ),
+        (
+            422,
+            {
+                "type": "https://ns.adobe.com/aep/errors/XYZ-422",
+                "title": "no",
+                "status": 422,
+                "report": {"tenantInfo": {}},
+                "error-chain": [{"errorCode": "XYZ-422"}],
+            },
+            "XYZ-422",
+            "header-id",
+        ),
+        (400, {"type": "/placeholder", "status": 400, "title": "no", "detail": "no"}, "400", "header-id"),
+        (400, [{"message": "no", "cause": "x", "statusCode": "400"}], "400", "header-id"),
+        (404, "<html>no</html>", "404", "header-id"),
+        (503, "<html>no</html>", None, "header-id"),
+    ],
+)
+async def test_every_shape_of_error_keeps_aeps_request_id(
+    client: AEPClient,
+    ims: respx.Route,
+    respx_mock: respx.MockRouter,
+    status: int,
+    content: object,
+    code: str | None,
+    upstream_request_id: str,
+) -> None:
+    body = content if isinstance(content, str) else json.dumps(content)
+    respx_mock.get("http://aep.test/one").respond(status, text=body, headers={"x-request-id": "header-id"})
+    with pytest.raises((UpstreamRefused, UpstreamUnavailable)) as problem:
+        await client.read(TARGET, READ)
+    assert upstream_request_id_of(problem.value) == upstream_request_id
+    if code is not None:
+        assert problem.value.upstream_code == code
+    shown = RuntimeError()
+    shown.__cause__ = problem.value
+    assert upstream_request_id_of(shown) == upstream_request_id
+    assert upstream_request_id_of(RuntimeError()) is None
