@@ -80,6 +80,7 @@ from app.sync.pull import Progress, SandboxPuller
 from app.sync.reconcile import Reconciler
 from app.sync.worker import SyncWorker
 from app.telemetry import Metrics
+from app.tenancy.canary import Canary
 from app.tenancy.credentials import CredentialVault
 from app.tenancy.own_keys import OwnKeys
 from app.tenancy.people import People
@@ -187,7 +188,14 @@ async def build_gateway(
         lifetime_s=settings.sign_in.session_lifetime_s,
     )
     browsers = BrowserSessions(sessions, settings.sign_in.public_url)
-    background = [sync.run, checkpoints.run, notifications.run, reconciler.run, last_use.run]
+    background = [
+        sync.run,
+        checkpoints.run,
+        notifications.run,
+        reconciler.run,
+        last_use.run,
+        Canary(database, metrics).run,
+    ]
     app = Starlette(
         routes=[
             *console_routes(),

@@ -83,6 +83,12 @@ class Metrics:
             ["operation", "outcome"],
             registry=self.registry,
         )
+        self.isolation_breaches = Counter(
+            "gateway_isolation_breaches_total",
+            "Times that a tenant saw rows of another one in a table; anything but 0 is an alarm.",
+            ["table"],
+            registry=self.registry,
+        )
         self.credential_fallbacks = Counter(
             "gateway_upstream_credential_fallbacks_total",
             "Calls made with a tenant's credential before, because IMS refuses its current one.",

@@ -15,6 +15,7 @@ import typer
 
 from app.cli import demo, emulate, export_scenario, migrate, reconcile, serve, sync
 from app.cli.audit import audit
+from app.cli.doctor import doctor
 from app.cli.identity_provider import identity_provider
 from app.cli.keys import keys
 from app.cli.pql import pql
@@ -41,6 +42,7 @@ cli.add_typer(pql)
 cli.add_typer(audit)
 cli.add_typer(tenant)
 cli.add_typer(keys)
+cli.command("doctor")(doctor)
 cli.add_typer(identity_provider)
 
 

@@ -246,6 +246,7 @@ CALLS: dict[str, str] = {
     "segment-gateway identity-provider list": OPERATOR,
     "segment-gateway identity-provider trust": OPERATOR,
     "segment-gateway identity-provider withdraw": OPERATOR,
+    "segment-gateway doctor": OPERATOR,
     "segment-gateway keys drop": OPERATOR,
     "segment-gateway keys list": OPERATOR,
     "segment-gateway keys rotate": OPERATOR,

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -36,7 +36,7 @@ from app.store.object_leases import ObjectLeaseRepository
 from app.store.open_operations import OpenOperationRepository
 from app.store.request_budgets import RequestBudgetRepository
 from app.store.revisions import RevisionRepository
-from app.store.rows import TABLES_WITHOUT_TENANT
+from app.store.rows import TABLES_WITHOUT_TENANT, Base
 from app.store.sealed_values import SealedValueRepository
 from app.store.segment_definitions import SegmentDefinitionRepository
 from app.store.sessions import SessionRepository
@@ -197,6 +197,17 @@ class Database:
         async with self._transaction({"app.tenant_id": str(tenant_id)}) as session:
             yield WriteUnit(session, tenant_id)
             await Notices.send(session)
+
+    async def tables_with_foreign_rows(self, tenant_id: UUID) -> list[str]:
+        """Ask, bound to a tenant, for rows of others, and return the tables that show any: none, if policies hold."""
+        found = []
+        async with self._transaction({"app.tenant_id": str(tenant_id)}, read_only=True) as session:
+            for table in Base.metadata.sorted_tables:
+                if "tenant_id" in table.columns:
+                    foreign = select(table.c.tenant_id).where(table.c.tenant_id != tenant_id).limit(1)
+                    if (await session.execute(foreign)).first() is not None:
+                        found.append(table.name)
+        return found
 
     @asynccontextmanager
     async def lookup(self, key: str) -> AsyncIterator[DirectoryRepository]:
