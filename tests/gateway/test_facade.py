@@ -40,6 +40,9 @@ NOT_FOR_CLIENTS_OF_A_PROXY = {("GET", "/data/foundation/audit/export/files/{}")}
 # What the sync worker reads in the background, whatever a test does.
 READ_BY_SYNC = {
     *("list_segment_definitions", "list_audiences", "list_schema_unions", "get_schema_union", "list_sandboxes"),
+    # What a list leaves out or an open job is asked for by id, and drift for its author.
+    *("list_schedules", "list_segment_jobs", "list_upstream_audit_events"),
+    *("bulk_get_segment_definitions", "bulk_get_audiences", "bulk_get_segment_jobs"),
 }
 
 
