@@ -308,6 +308,8 @@ class AudienceService:
         definition = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
         if definition is not None:
             await unit.segment_definitions.remove(definition, now=datetime.now(UTC), origin=origin)
+        elif origin.author is not None:
+            await unit.revisions.claim_end(ctx.sandbox.id, aep_id, origin)
 
 
 def is_external(document: Mapping[str, Any]) -> bool:

@@ -321,9 +321,11 @@ class SegmentDefinitionService:
 
         async def store(unit: WriteUnit, _reply: Reply) -> Stored[SegmentDefinitionRow]:
             row = await unit.segment_definitions.by_aep_id(ctx.sandbox.id, aep_id)
+            origin = Origin(author_of(ctx))
             if row is not None:
-                origin = Origin(author_of(ctx))
                 await unit.segment_definitions.remove(row, now=datetime.now(UTC), origin=origin)
+            else:
+                await unit.revisions.claim_end(ctx.sandbox.id, aep_id, origin)
             await unit.audiences.remove(ctx.sandbox.id, aep_id)
             # The sync may have seen the deletion before AEP's answer came; the definition is what it was before.
             row = row or current

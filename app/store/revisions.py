@@ -201,6 +201,12 @@ class RevisionRepository:
         )
         return (await self._session.execute(statement)).first() is not None
 
+    async def claim_end(self, sandbox_id: UUID, aep_id: str, origin: Origin) -> None:
+        """Say who deleted a definition whose end the sync was the first to see."""
+        free = Row.deleted & Row.author.is_(None) & (Row.drift == PENDING)
+        values = {"author": origin.author, "source": origin.source, "drift": None}
+        await self._session.execute(update(Row).where(*self._is(sandbox_id, [aep_id]), free).values(values))
+
     async def pending(self, sandbox_id: UUID, *, limit: int) -> Sequence[Row]:
         """Return versions seen upstream that the audit has not told of yet, oldest first, and keep them locked."""
         statement = (

@@ -101,3 +101,8 @@ async def test_a_deletion_that_the_sync_saw_first_succeeds_all_the_same(
             "userErrors": [],
             "auditEvent": {"phase": "SUCCEEDED"},
         }
+        revisions = (await stack.facade("GET", f"/v1/segment-definitions/{made['aepId']}/revisions")).json()[
+            "revisions"
+        ]
+        assert (revisions[0]["deleted"], revisions[0]["source"]) == (True, "gateway")
+        assert revisions[0]["author"]["person"] == "author@luma.example"
