@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
@@ -193,6 +193,12 @@ class TenancyRepository:
             .order_by(ProductProfileRow.name, parts.c.role)
         )
         return [Grant(profile, role) for profile, role in (await self._session.execute(statement)).all()]
+
+    async def plant_sandbox(self, row: SandboxRow) -> None:
+        """Add a sandbox, unless there is one of its name; several processes may do so at once."""
+        values = {name: getattr(row, name) for name in ("aep_id", "name", "title", "type", "is_default")}
+        values |= {"id": uuid4(), "tenant_id": self._tenant_id}
+        await self._session.execute(insert(SandboxRow).values(values).on_conflict_do_nothing())
 
     async def schema_unions(self, sandbox_id: UUID) -> TenantSchemaRow | None:
         """Return the sandbox's XDM union schemas, if they were ever read."""

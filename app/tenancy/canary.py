@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import GatewayError, InternalError
+from app.errors import InternalError
 from app.store.database import Database
 from app.store.rows import SandboxRow
 from app.telemetry import Metrics
@@ -46,8 +46,8 @@ class Canary:
         while True:
             try:
                 await self.look()
-            except GatewayError as problem:
-                log.warning("isolation.not_checked", error=problem.code)
+            except Exception as problem:  # noqa: BLE001 - whatever ails the database, the watch goes on
+                log.warning("isolation.not_checked", error=type(problem).__name__)
             await asyncio.sleep(self._interval_s)
 
     async def look(self) -> list[str]:
@@ -69,7 +69,7 @@ class Canary:
         async with self._database.write(CANARY_ID) as unit:
             if await unit.tenancy.sandboxes():
                 return
-            unit.tenancy.add(
+            await unit.tenancy.plant_sandbox(
                 SandboxRow(
                     tenant_id=CANARY_ID, aep_id="canary", name="canary", title="Canary", type="canary", is_default=True
                 )

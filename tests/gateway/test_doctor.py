@@ -13,7 +13,7 @@ import pytest
 
 from app.store.database import Database
 from app.telemetry import Metrics
-from app.tenancy.canary import Canary
+from app.tenancy.canary import CANARY_ID, Canary
 from tests.factories import make_tenant
 from tests.gateway.conftest import Stack
 
@@ -67,3 +67,10 @@ async def test_the_canary_is_seen_when_a_policy_is_gone(database: Database, owne
         await connection.close()
     assert await canary.look() == [table]
     assert metrics.registry.get_sample_value("gateway_isolation_breaches_total", {"table": table}) == 1
+
+
+async def test_processes_that_plant_at_once_plant_one_canary(database: Database) -> None:
+    await make_tenant(database)
+    assert await asyncio.gather(*(Canary(database).look() for _ in range(4))) == [[]] * 4
+    async with database.read(CANARY_ID) as unit:
+        assert len(await unit.tenancy.sandboxes()) == 1
