@@ -185,7 +185,7 @@ async def _resolve(url: str) -> str:
     except OSError as problem:
         raise StepFailed(
             f"{host} has no address ({problem.strerror or problem})",
-            "Correct the host with 'segment-gateway tenant move', or this machine's name server.",
+            "Correct the tenant's host, or this machine's name server.",
         ) from problem
     return f"{host} is {', '.join(sorted({str(one[4][0]) for one in found}))}"
 
