@@ -9,14 +9,15 @@ from uuid import UUID
 from app.audit.export import document_of
 from app.audit.proofs import leaves_of, prove_consistency, prove_inclusion
 from app.context import RequestContext
-from app.errors import Conflict, InvalidRequest, NotFound
-from app.services.paging import Page, PageArgs, decode_cursor, encode_cursor, page_size
+from app.errors import Conflict, NotFound
+from app.services.paging import Page, PageArgs, number_cursor, to_number_window
 from app.services.permissions import require
-from app.store.audit_events import AuditEventFilter, SequenceWindow
+from app.store.audit_events import AuditEventFilter
 from app.store.database import Database
 from app.store.rows import AuditCheckpointRow, AuditEventRow
 
 _CURSOR_KEY = "audit"
+_SEQUENCES = range(1, 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,11 @@ class AuditService:
     ) -> Page[AuditEventRow]:
         """Return one page of operations, newest first."""
         require(ctx, "list_audit_events")
-        limit, backward = page_size(page)
-        window = SequenceWindow(
-            limit=limit,
-            after=_sequence(page.after, "after"),
-            before=_sequence(page.before, "before"),
-            backward=backward,
-        )
+        window = to_number_window(page, _CURSOR_KEY, _SEQUENCES)
         async with self._database.read(ctx.tenant.id) as unit:
             found = await unit.audit_events.window(filter, window)
             total = await unit.audit_events.count(filter) if with_total else None
-        cursors = tuple(encode_cursor([_CURSOR_KEY, row.sequence]) for row in found.rows)
+        cursors = tuple(number_cursor(_CURSOR_KEY, row.sequence) for row in found.rows)
         return Page(found.rows, cursors, found.has_next, found.has_previous, total)
 
     async def get(self, ctx: RequestContext, id: UUID) -> AuditEventRow:
@@ -104,12 +99,3 @@ def _event_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFound(f"There is no audit event {text}.") from None
-
-
-def _sequence(cursor: str | None, argument: str) -> int | None:
-    if cursor is None:
-        return None
-    match decode_cursor(cursor, argument):
-        case [str(key), int(sequence)] if key == _CURSOR_KEY and 0 < sequence < 2**63:
-            return sequence
-    raise InvalidRequest(f"{argument} is not a cursor of this list.", path=(argument,))

@@ -19,8 +19,9 @@ from app.aep.times import epoch_ms, from_epoch_ms
 from app.audit.actions import Action, Phase
 from app.context import RequestContext
 from app.services.permissions import require
-from app.store.audit_events import AuditEventFilter, SequenceWindow
+from app.store.audit_events import AuditEventFilter
 from app.store.database import Database
+from app.store.paging import NumberWindow
 from app.store.rows import AuditEventRow
 
 Parameters = Iterable[tuple[str, str]]
@@ -92,7 +93,7 @@ class AuditLogService:
         async with self._database.read(ctx.tenant.id) as unit:
             span = await unit.audit_events.span()
             last = min(query.up_to, span[1]) if query.up_to is not None and span else span[1] if span else 0
-            rows = (await unit.audit_events.window(replace(wanted, up_to=last), SequenceWindow(limit))).rows
+            rows = (await unit.audit_events.window(replace(wanted, up_to=last), NumberWindow(limit))).rows
             sandboxes = {one.name: one.aep_id for one in await unit.tenancy.sandboxes()}
         found = [(epoch_ms(row.at), _document(ctx, row, sandboxes)) for row in rows]
         query.sort(found)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from app.errors import InvalidRequest
-from app.store.paging import Position, Slice, Window
+from app.store.paging import NumberWindow, Position, Slice, Window
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -66,6 +66,26 @@ def to_window(args: PageArgs, order: str) -> Window:
         before=None if args.before is None else _decode(args.before, order, "before"),
         backward=backward,
     )
+
+
+def to_number_window(args: PageArgs, order: str, numbers: range) -> NumberWindow:
+    """Read the arguments of a connection that is listed by a number out of ``numbers``. Raises `InvalidRequest`."""
+    limit, backward = page_size(args)
+
+    def number(cursor: str | None, argument: str) -> int | None:
+        if cursor is None:
+            return None
+        match decode_cursor(cursor, argument):
+            case [str(made_for), int(number)] if made_for == order and number in numbers:
+                return number
+        raise InvalidRequest(f"{argument} is not a cursor of this list.", path=(argument,))
+
+    return NumberWindow(limit, number(args.after, "after"), number(args.before, "before"), backward)
+
+
+def number_cursor(order: str, number: int) -> str:
+    """Return the cursor of a row that is listed by its number."""
+    return encode_cursor([order, number])
 
 
 def to_page(

@@ -15,16 +15,16 @@ from app.context import RequestContext
 from app.errors import InvalidRequest, NotFound, PQLError
 from app.services.attribution import Attribution, made_by
 from app.services.door import Written
-from app.services.paging import Page, PageArgs, decode_cursor, encode_cursor, page_size
+from app.services.paging import Page, PageArgs, number_cursor, to_number_window
 from app.services.permissions import require
 from app.services.segment_definitions import SegmentDefinitionService
 from app.store.database import Database, ReadUnit
-from app.store.revisions import VersionWindow
 from app.store.rows import SegmentDefinitionRevisionRow, SegmentDefinitionRow
 
 MOST_BLAMED: Final = 500
 """Versions that blame goes back."""
 _CURSOR_KEY: Final = "version"
+_VERSIONS: Final = range(2**31)
 # A PATCH leaves absent members as they are; these say "none" of members that a version did not have.
 _NOTHING: Final[dict[str, Any]] = {"description": "", "tags": [], "labels": [], "dataGovernancePolicy": {}}
 
@@ -80,15 +80,14 @@ class RevisionService:
     ) -> Page[Revision]:
         """Return one page of a definition's versions, newest first. Raises `NotFound` when there never was one."""
         require(ctx, "get_segment_definition")
-        limit, backward = page_size(page)
-        window = VersionWindow(limit, _version(page.after, "after"), _version(page.before, "before"), backward)
+        window = to_number_window(page, _CURSOR_KEY, _VERSIONS)
         async with self._database.read(ctx.tenant.id) as unit:
             found = await unit.revisions.window(ctx.sandbox.id, aep_id, window)
             if not found.rows and await unit.revisions.first(ctx.sandbox.id, aep_id) is None:
                 raise _not_found(aep_id)
             total = await unit.revisions.count(ctx.sandbox.id, aep_id) if with_total else None
             revisions = tuple(await _with_before(unit, ctx.sandbox.id, found.rows))
-        cursors = tuple(encode_cursor([_CURSOR_KEY, one.row.version]) for one in revisions)
+        cursors = tuple(number_cursor(_CURSOR_KEY, one.row.version) for one in revisions)
         return Page(revisions, cursors, found.has_next, found.has_previous, total)
 
     async def get(self, ctx: RequestContext, aep_id: str, version: int) -> Revision:
@@ -205,15 +204,6 @@ async def _with_before(
     missing = [(row.aep_id, row.version - 1) for row in rows if row.version > 1]
     known |= await unit.revisions.several(sandbox_id, [one for one in missing if one not in known])
     return [Revision(row, known.get((row.aep_id, row.version - 1))) for row in rows]
-
-
-def _version(cursor: str | None, argument: str) -> int | None:
-    if cursor is None:
-        return None
-    match decode_cursor(cursor, argument):
-        case [key, int(version)] if key == _CURSOR_KEY and 0 <= version < 2**31:
-            return version
-    raise InvalidRequest(f"{argument} is not a cursor of this list.", path=(argument,))
 
 
 def _not_found(aep_id: str) -> NotFound:

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Exists, Select, Text, any_, cast, exists, func, se
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.store.paging import Slice
+from app.store.paging import NumberWindow, Slice, in_number_window, to_slice
 from app.store.rows import AuditEventRow
 
 Row = AuditEventRow
@@ -47,16 +47,6 @@ class AuditEventFilter:
     any_of: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceWindow:
-    """``limit`` events after or before a sequence number, in list order (newest first)."""
-
-    limit: int
-    after: int | None = None
-    before: int | None = None
-    backward: bool = False
-
-
 class AuditEventRepository:
     """One tenant's audit events: appended and read, never changed."""
 
@@ -76,20 +66,11 @@ class AuditEventRepository:
         self._session.add(row)
         await self._session.flush()
 
-    async def window(self, wanted: AuditEventFilter, window: SequenceWindow) -> Slice[Row]:
+    async def window(self, wanted: AuditEventFilter, window: NumberWindow) -> Slice[Row]:
         """Return one event for each operation, its newest phase, newest operation first."""
         statement = self._operations(wanted)
-        if window.after is not None:
-            statement = statement.where(Row.sequence < window.after)
-        if window.before is not None:
-            statement = statement.where(Row.sequence > window.before)
-        order = Row.sequence.asc() if window.backward else Row.sequence.desc()
-        rows = (await self._session.scalars(statement.order_by(order).limit(window.limit + 1))).all()
-        more = len(rows) > window.limit
-        kept = tuple(rows[: window.limit])
-        if window.backward:
-            return Slice(kept[::-1], has_next=window.before is not None, has_previous=more)
-        return Slice(kept, has_next=more, has_previous=window.after is not None)
+        statement = in_number_window(statement, Row.sequence.expression, window)
+        return to_slice((await self._session.scalars(statement)).all(), window)
 
     async def count(self, wanted: AuditEventFilter) -> int:
         """Return how many operations the filter leaves."""

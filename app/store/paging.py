@@ -31,6 +31,16 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberWindow:
+    """``limit`` rows after or before a number that no two rows share, in a list with the greatest number first."""
+
+    limit: int
+    after: int | None = None
+    before: int | None = None
+    backward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Slice(Generic[Row]):
     """Rows in list order, and whether there are more on either side."""
 
@@ -61,8 +71,17 @@ def in_window(
     return statement.order_by(*ordered).limit(window.limit + 1)
 
 
-def to_slice(found: Sequence[Row], window: Window) -> Slice[Row]:
-    """Turn what `in_window` selected into a slice in list order."""
+def in_number_window(statement: Select[Row], number: ColumnElement[int], window: NumberWindow) -> Select[Row]:
+    """Do what `in_window` does for rows that are listed by a number, the greatest first."""
+    if window.after is not None:
+        statement = statement.where(number < window.after)
+    if window.before is not None:
+        statement = statement.where(number > window.before)
+    return statement.order_by(number.asc() if window.backward else number.desc()).limit(window.limit + 1)
+
+
+def to_slice(found: Sequence[Row], window: Window | NumberWindow) -> Slice[Row]:
+    """Turn what `in_window` or `in_number_window` selected into a slice in list order."""
     more = len(found) > window.limit
     rows = tuple(found[: window.limit])
     if window.backward:

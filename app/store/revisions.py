@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import pql
 from app.errors import PQLError
-from app.store.paging import Slice
+from app.store.paging import NumberWindow, Slice, in_number_window, to_slice
 from app.store.rows import SegmentDefinitionRevisionRow
 
 Row = SegmentDefinitionRevisionRow
@@ -66,16 +66,6 @@ class NewRevision:
     edited: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class VersionWindow:
-    """``limit`` versions after or before a number, in list order (newest first)."""
-
-    limit: int
-    after: int | None = None
-    before: int | None = None
-    backward: bool = False
-
-
 class RevisionRepository:
     """One tenant's versions of segment definitions. Every call names the sandbox."""
 
@@ -89,20 +79,11 @@ class RevisionRepository:
     def _is(self, sandbox_id: UUID, aep_ids: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
         return Row.tenant_id == self._tenant_id, Row.sandbox_id == sandbox_id, Row.aep_id.in_(aep_ids)
 
-    async def window(self, sandbox_id: UUID, aep_id: str, window: VersionWindow) -> Slice[Row]:
+    async def window(self, sandbox_id: UUID, aep_id: str, window: NumberWindow) -> Slice[Row]:
         """Return versions of a definition, newest first."""
         statement = self._of(sandbox_id, aep_id)
-        if window.after is not None:
-            statement = statement.where(Row.version < window.after)
-        if window.before is not None:
-            statement = statement.where(Row.version > window.before)
-        order = Row.version.asc() if window.backward else Row.version.desc()
-        rows = (await self._session.scalars(statement.order_by(order).limit(window.limit + 1))).all()
-        more = len(rows) > window.limit
-        kept = tuple(rows[: window.limit])
-        if window.backward:
-            return Slice(kept[::-1], has_next=window.before is not None, has_previous=more)
-        return Slice(kept, has_next=more, has_previous=window.after is not None)
+        statement = in_number_window(statement, Row.version.expression, window)
+        return to_slice((await self._session.scalars(statement)).all(), window)
 
     async def count(self, sandbox_id: UUID, aep_id: str) -> int:
         """Return how many versions of a definition there are."""

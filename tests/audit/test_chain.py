@@ -10,8 +10,9 @@ import pytest
 from app.audit.actions import Action, Phase
 from app.audit.chain import GENESIS, first_break, hash_of, keepable
 from app.audit.recorder import AuditRecorder, Operation, Resource
-from app.store.audit_events import AuditEventFilter, SequenceWindow
+from app.store.audit_events import AuditEventFilter
 from app.store.database import Database
+from app.store.paging import NumberWindow
 from tests.factories import MadeTenant, make_tenant
 
 
@@ -73,7 +74,7 @@ async def test_an_operation_is_listed_once_with_its_newest_phase(database: Datab
         await recorder.record(unit, _operation(luma, "Silver"), Phase.INTENT)
     wanted = AuditEventFilter(action=Action.SEGMENT_DEFINITION_CREATE.value)
     async with database.read(luma.id) as unit:
-        found = await unit.audit_events.window(wanted, SequenceWindow(limit=10))
+        found = await unit.audit_events.window(wanted, NumberWindow(limit=10))
         assert await unit.audit_events.count(wanted) == 2
     assert [(row.resource_name, row.phase) for row in found.rows] == [("Silver", "intent"), ("Gold", "succeeded")]
 
