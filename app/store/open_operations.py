@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, delete, func, select, update
+from sqlalchemy import ColumnElement, DateTime, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.store.rows import OpenOperationRow
@@ -32,13 +32,11 @@ class OpenOperationRepository:
 
     async def begin(self, row: Row, *, lease_s: float) -> None:
         """Write a change down that is about to be sent. Whoever sends it has an answer, or is dead, by then."""
-        row.tenant_id, row.state, row.looks = self._tenant_id, OPEN, 0
-        now = await self._session.scalar(select(_NOW))
-        assert now is not None  # noqa: S101 - a clock always answers
-        row.started_at = now
-        row.quiet_since = row.next_look_at = now + timedelta(seconds=lease_s)
-        self._session.add(row)
-        await self._session.flush()
+        values = {column.key: getattr(row, column.key) for column in Row.__mapper__.column_attrs}
+        over = _NOW + timedelta(seconds=lease_s)
+        own = {"tenant_id": self._tenant_id, "state": OPEN, "looks": 0}
+        times = {"started_at": _NOW, "quiet_since": over, "next_look_at": over}
+        await self._session.execute(insert(Row).values(values | own | times))
 
     async def close(self, operation_id: UUID) -> bool:
         """Forget a change whose outcome is recorded in this transaction; false when somebody has done that already."""

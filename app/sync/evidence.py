@@ -113,12 +113,16 @@ class Judge:
         return await judge(case)
 
     async def _created_definition(self, case: Case) -> Verdict:
-        return await self._created(case, segment_definitions.list_segment_definitions(self._client, case.target))
+        # Newest first: what is deleted meanwhile moves the rest by a place, and so only what is older can be missed.
+        pages = segment_definitions.list_segment_definitions(self._client, case.target, sort="creationTime:desc")
+        return await self._created(case, pages, by="creationTime")
 
     async def _created_audience(self, case: Case) -> Verdict:
-        return await self._created(case, audiences.list_audiences(self._client, case.target))
+        pages = audiences.list_audiences(self._client, case.target, sort="updateTime:desc")
+        return await self._created(case, pages, by="updateTime")
 
-    async def _created(self, case: Case, pages: AsyncIterator[Listed]) -> Verdict:
+    async def _created(self, case: Case, pages: AsyncIterator[Listed], *, by: str) -> Verdict:
+        """Judge a create by a list that is ordered by a time, newest first; it is read as far as it can matter."""
         name, rule = case.sent.get("name"), _rule(case.sent)
         named: dict[str, Document] = {}
         renamed: set[str] = set()
@@ -129,6 +133,8 @@ class Judge:
                 elif rule is not None and _rule(one) == rule and self._is_new(case, one):
                     # Somebody may have given ours another name since.
                     renamed |= {one["id"]} if one.get("updateTime") != one.get("creationTime") else set()
+            if page.items and (page.items[-1].get(by) or 0) < case.earliest_ms:
+                break
         ours = await self._made_by_others(case.operation.tenant_id, [*named, *renamed])
         fresh = [one for key, one in named.items() if self._is_new(case, one) and key not in ours]
         if not fresh and renamed - ours:
