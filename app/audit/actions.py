@@ -47,6 +47,7 @@ class Action(StrEnum):
     PRODUCT_PROFILE_CREATE = "tenant:product_profile:create"
     PERSON_ADD = "tenant:person:add"
     PERSON_CLAIM = "tenant:person:claim"
+    PERSON_RENAME = "tenant:person:rename"
     SESSION_OPEN = "tenant:session:open"
     SESSION_CLOSE = "tenant:session:close"
     ACCESS_KEY_REVOKE = "tenant:access_key:revoke"

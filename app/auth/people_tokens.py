@@ -162,15 +162,18 @@ def asserted(provider: IdentityProviderRow, claims: Claims, *, now: datetime) ->
     )
 
 
-def _groups(claims: Claims, name: str) -> tuple[str, ...] | None:
-    """Return the groups of a claim, which may stand at the root or, by dots, within another claim."""
+def _groups(claims: Claims, name: str) -> tuple[str, ...]:
+    """Return the groups of a claim, which may stand at the root or, by dots, within another claim.
+
+    Some providers leave the claim out for who is in no group, so its absence must take groups away.
+    """
     found: Any = claims.get(name)
     if found is None and "." in name:
         found = claims
         for part in name.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None
     if not isinstance(found, list):
-        return None
+        return ()
     named = {one for one in found if isinstance(one, str) and 1 <= len(one) <= 255 and one.isprintable()}
     return tuple(sorted(named)[:MAX_GROUPS])
 

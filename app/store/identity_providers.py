@@ -73,6 +73,11 @@ class IdentityProviderRepository:
         )
         return (await self._session.scalars(statement)).one_or_none()
 
+    async def is_name_taken(self, name: str) -> bool:
+        """Tell whether a person of the tenant goes by this name."""
+        statement = select(PersonRow.id).where(PersonRow.tenant_id == self._tenant_id, PersonRow.email == name)
+        return (await self._session.scalar(statement)) is not None
+
     async def add_person(self, name: str, issuer: str, subject: str) -> bool:
         """Make a person known; false when he, or another of this name, was known already."""
         values = {"id": uuid4(), "tenant_id": self._tenant_id, "email": name, "issuer": issuer, "subject": subject}

@@ -126,7 +126,8 @@ class OpenIDClient:
         noticed. Keys outlive their provider's absence for `KEYS_USABLE_S`.
         """
         found = self._find(issuer, kid, algorithm)
-        if self._is_due(issuer, found):
+        # With a key at hand only one request waits for a reading that is due; the others go on with what there is.
+        if self._is_due(issuer, found) and not (found and self._locks[issuer].locked()):
             async with self._locks[issuer]:
                 found = self._find(issuer, kid, algorithm)
                 if self._is_due(issuer, found):

@@ -55,6 +55,11 @@ async def test_groups_grant_product_profiles_and_lose_them(served: Served, provi
     assert reply.json()["productProfiles"] == ["Authors"]
     without = await served.viewer(provider.sign(claims(provider, iat=now - 10, groups=[])))
     assert without.json()["permissions"] == []
+    within = await served.viewer(provider.sign(claims(provider, iat=now - 8)))
+    assert within.json()["permissions"] == ["Manage Segments", "View Segments"]
+    # Some providers leave the claim out for who is in no group.
+    silent = {name: value for name, value in claims(provider, iat=now - 5).items() if name != "groups"}
+    assert (await served.viewer(provider.sign(silent))).json()["permissions"] == []
     # An older token does not bring a group back that was taken away.
     again = await served.viewer(provider.sign(claims(provider, iat=now - 20)))
     assert again.json()["permissions"] == []
@@ -242,6 +247,22 @@ async def test_an_issuer_of_several_organizations_needs_the_organizations_name(
     refusals = [await served.viewer(token, **{"x-tenant": slug}) for slug in ("third", "nobody")]
     assert [reply.status_code for reply in refusals] == [403, 403]
     assert len({reply.json()["detail"] for reply in refusals}) == 1
+
+
+async def test_an_address_that_becomes_known_is_the_persons_name(served: Served, provider: Provider) -> None:
+    unnamed = {name: value for name, value in claims(provider).items() if name != "email"}
+    before = await served.viewer(provider.sign(unnamed))
+    assert before.json()["name"] == f"ann at {provider.issuer}"
+    assert (await served.viewer(provider.sign(claims(provider)))).json()["name"] == "ann@luma.example"
+    assert (await served.viewer(provider.sign(unnamed))).json()["name"] == "ann@luma.example"
+    # A second person does not get a name that somebody has.
+    second = await served.viewer(provider.sign(unnamed | {"sub": "bob"}))
+    assert second.status_code == 200
+    same = await served.viewer(provider.sign(claims(provider, sub="bob")))
+    assert same.json()["name"] == f"bob at {provider.issuer}"
+    async with served.gateway.database.read(served.luma.id) as unit:
+        renamed = await unit.audit_events.count(AuditEventFilter(action=Action.PERSON_RENAME.value))
+    assert renamed == 1
 
 
 async def test_a_verified_address_claims_the_person_who_was_added_by_it(served: Served, provider: Provider) -> None:
