@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +18,7 @@ from app.store.database import Database
 from app.tenancy.canary import Canary
 from app.tenancy.key_rotation import KeyRotation
 from app.tenancy.sealing import Sealer
-from app.upstream.probe import STEP_TIMEOUT_S, Finding, StepFailed, Verdict
+from app.upstream.probe import Finding, StepFailed, Verdict, clock_skew_s
 
 MOST_SKEW_S = 30.0
 STALE_AFTER = timedelta(hours=1)
@@ -123,16 +122,9 @@ class Doctor:
             tenants = await directory.tenants()
         urls = sorted({url for tenant in tenants for url in (tenant.platform_url, tenant.ims_url)})
         for url in urls:
-            try:
-                answer = await self._http.get(url, timeout=STEP_TIMEOUT_S)
-            except httpx.HTTPError as problem:
-                raise StepFailed(
-                    f"{url}: {type(problem).__name__}", "'segment-gateway tenant check' says more, step by step."
-                ) from problem
-            if "date" in answer.headers:
-                skew_s = (datetime.now(UTC) - parsedate_to_datetime(answer.headers["date"])).total_seconds()
-                if abs(skew_s) > MOST_SKEW_S:
-                    raise StepFailed(f"this clock is {skew_s:+.0f} s off {url}'s", "Set this machine's clock (NTP).")
+            skew_s = await clock_skew_s(self._http, url)
+            if skew_s is not None and abs(skew_s) > MOST_SKEW_S:
+                raise StepFailed(f"this clock is {skew_s:+.0f} s off {url}'s", "Set this machine's clock (NTP).")
         return f"{len(urls)} hosts answer, the clocks agree"
 
 

@@ -11,6 +11,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from time import perf_counter
 from typing import Any
@@ -176,6 +178,22 @@ class Probe:
             error = read_error(answer.status_code, answer.content)
             raise StepFailed(f"status {answer.status_code}: {error.message}", _cure(error, self._connection))
         return read
+
+
+async def clock_skew_s(http: httpx.AsyncClient, url: str) -> float | None:
+    """Return how many seconds this machine's clock is ahead of a host's; ``None`` when that tells no time.
+
+    Raises `StepFailed` when the host does not answer.
+    """
+    try:
+        answer = await http.get(url, timeout=STEP_TIMEOUT_S)
+    except httpx.HTTPError as problem:
+        raise StepFailed(
+            f"{url}: {type(problem).__name__}", "'segment-gateway tenant check' says more, step by step."
+        ) from problem
+    if "date" not in answer.headers:
+        return None
+    return (datetime.now(UTC) - parsedate_to_datetime(answer.headers["date"])).total_seconds()
 
 
 async def _resolve(url: str) -> str:

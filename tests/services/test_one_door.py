@@ -19,7 +19,7 @@ CLIENT = "upstream/client.py"
 LISTING = "upstream/listing.py"
 PROBE = "upstream/probe.py"
 # They get the process's client and hand it on to the probe.
-HAND_ON = {"tenancy/check.py", "tenancy/credential_rotation.py"}
+HAND_ON = {"tenancy/check.py", "tenancy/credential_rotation.py", "tenancy/doctor.py"}
 
 # Reads that AEP has made POSTs, because their question does not fit into an address.
 READS_BY_POST = {
