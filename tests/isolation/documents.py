@@ -43,6 +43,10 @@ _TEXTS = {
     "value": RULE,
     "action": "sandbox:segment_definition:create",
     "actorName": "author@luma.example",
+    "actorId": "00000000-0000-4000-8000-000000000000",
+    "entrance": "graphql",
+    "sandbox": "prod",
+    "resourceType": "segment_definition",
 }
 _NOT_SENT = {"after", "before", "idempotencyKey", "last"}
 """Cursors and keys have tests of their own; ``last`` goes not together with ``first``."""
@@ -113,12 +117,12 @@ def _value(call: str, name: str, kind: GraphQLInputType) -> Any:
     if isinstance(kind, GraphQLEnumType):
         return next(iter(kind.values))
     type_name = get_named_type(kind).name
+    if type_name == "String" and name in _TEXTS:
+        return _TEXTS[name]
     if type_name == "ID" or (type_name == "String" and (name.endswith("Id") or name == "id")):
         return ID
     if type_name in _SCALARS:
         return _SCALARS[type_name]
-    if type_name == "String" and name in _TEXTS:
-        return _TEXTS[name]
     raise UnknownArgument(
         f"{call} takes {name}: {type_name}, which the isolation suite cannot fill. Say in "
         "tests/isolation/documents.py what it is: a text goes into _TEXTS, a scalar into _SCALARS; an id of an object "
