@@ -65,6 +65,7 @@ from app.services.profiles import ProfileService
 from app.services.relay import Relay
 from app.services.revisions import RevisionService
 from app.services.rules import RuleService
+from app.services.sandboxes import SandboxService
 from app.services.schedules import ScheduleService
 from app.services.schemas import SchemaService
 from app.services.search import SearchService
@@ -270,6 +271,7 @@ def _services(
         search=SearchService(relay),
         profiles=ProfileService(relay),
         schemas=SchemaService(relay),
+        sandboxes=SandboxService(relay),
         audit_log=AuditLogService(database),
         audit=AuditService(database),
         rules=rules,

@@ -40,7 +40,7 @@ def facade_routes(services: Services) -> list[Route]:
     add_merge_policies(routes, services.merge_policies)
     add_search(routes, services.search)
     add_profiles(routes, services.profiles)
-    add_sandboxes(routes, services.viewer)
+    add_sandboxes(routes, services.viewer, services.sandboxes)
     add_access_control(routes, services.viewer)
     add_schemas(routes, services.schemas)
     add_audit_log(routes, services.audit_log)

@@ -20,6 +20,7 @@ from app.services.merge_policies import MergePolicyService
 from app.services.profiles import ProfileService
 from app.services.revisions import RevisionService
 from app.services.rules import RuleService
+from app.services.sandboxes import SandboxService
 from app.services.schedules import ScheduleService
 from app.services.schemas import SchemaService
 from app.services.search import SearchService
@@ -45,6 +46,7 @@ class Services:
     search: SearchService
     profiles: ProfileService
     schemas: SchemaService
+    sandboxes: SandboxService
     audit_log: AuditLogService
     audit: AuditService
     rules: RuleService
