@@ -132,6 +132,16 @@ class Stack:
         token = (await self.http.post("/ims/token/v3", data=form)).json()["access_token"]
         return {"authorization": f"Bearer {token}"}
 
+    @contextlib.asynccontextmanager
+    async def sync_held(self, slug: str = "luma") -> AsyncIterator[None]:
+        """Keep the sync away from a tenant's sandboxes: this holds their locks, as another process would."""
+        tenant_id = UUID(json.loads((self.state_dir / "demo.json").read_text())[slug]["id"])
+        async with self.gateway.database.write(tenant_id) as unit:
+            for sandbox in await unit.tenancy.sandboxes():
+                while not await unit.sync_states.try_lock(sandbox.id):
+                    await asyncio.sleep(0.02)
+            yield
+
     async def graphql(
         self, query: str, variables: dict[str, Any] | None = None, *, account: str = "author", slug: str = "luma"
     ) -> dict[str, Any]:

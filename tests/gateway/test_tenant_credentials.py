@@ -109,17 +109,19 @@ async def test_two_credentials_overlap_until_the_old_one_is_retired(luma: Luma) 
 
 
 async def test_the_standby_takes_over_while_ims_refuses_the_current_one(luma: Luma) -> None:
-    await luma.rotation.rotate(luma.id, luma.second, AUTHOR, usable_until=datetime.now(UTC) + timedelta(hours=1))
-    await luma.spoil_current()
-    assert (await luma.stack.facade("GET", READ)).status_code == 200
-    metrics = (await luma.stack.http.get("/metrics")).text
-    [line] = [one for one in metrics.splitlines() if one.startswith("gateway_upstream_credential_fallbacks_total")]
-    assert float(line.split()[-1]) >= 1
-    # Once the time of the old one is over, it is of no help any more.
-    async with luma.database.write(luma.id) as unit:
-        standby = (await unit.tenancy.usable_credentials())[1]
-        standby.retired_at = datetime.now(UTC) - timedelta(seconds=1)
-    assert (await luma.stack.facade("GET", READ)).status_code == 503
+    # The sync must not fetch a token with the new credential before it is spoiled.
+    async with luma.stack.sync_held():
+        await luma.rotation.rotate(luma.id, luma.second, AUTHOR, usable_until=datetime.now(UTC) + timedelta(hours=1))
+        await luma.spoil_current()
+        assert (await luma.stack.facade("GET", READ)).status_code == 200
+        metrics = (await luma.stack.http.get("/metrics")).text
+        [line] = [one for one in metrics.splitlines() if one.startswith("gateway_upstream_credential_fallbacks_total")]
+        assert float(line.split()[-1]) >= 1
+        # Once the time of the old one is over, it is of no help any more.
+        async with luma.database.write(luma.id) as unit:
+            standby = (await unit.tenancy.usable_credentials())[1]
+            standby.retired_at = datetime.now(UTC) - timedelta(seconds=1)
+        assert (await luma.stack.facade("GET", READ)).status_code == 503
 
 
 async def test_a_third_credential_ends_the_first(luma: Luma) -> None:
