@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.clock import NOW
 from app.store.rows import IdempotencyKeyRow
 
 Row = IdempotencyKeyRow
@@ -23,7 +24,6 @@ OPEN: Final = "open"
 UNKNOWN: Final = "unknown"
 DONE: Final = "done"
 
-_NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 _PRUNED_AT_ONCE = 100
 _KEY = (Row.tenant_id, Row.sandbox_id, Row.actor_id, Row.operation, Row.key)
 
@@ -60,7 +60,7 @@ class IdempotencyKeyRepository:
             "operation_id": operation_id,
             "state": OPEN,
             "answer": None,
-            "expires_at": _NOW + lifetime,
+            "expires_at": NOW + lifetime,
         }
         statement = (
             insert(Row)
@@ -114,4 +114,4 @@ class IdempotencyKeyRepository:
 
 
 def _expired() -> ColumnElement[bool]:
-    return (Row.state == DONE) & (Row.expires_at <= _NOW)
+    return (Row.state == DONE) & (Row.expires_at <= NOW)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import DateTime, delete, func
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.clock import NOW
 from app.store.rows import ObjectLeaseRow
 
 Row = ObjectLeaseRow
-
-_NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 
 
 class ObjectLeaseRepository:
@@ -25,8 +24,8 @@ class ObjectLeaseRepository:
 
     async def take(self, sandbox_id: UUID, object_id: str, operation_id: UUID, *, lease_s: float) -> bool:
         """Take or renew the lease of an object; false when another operation has it. One statement, so one taker."""
-        taken = {"operation_id": operation_id, "leased_until": _NOW + timedelta(seconds=lease_s)}
-        free = (Row.leased_until <= _NOW) | (Row.operation_id == operation_id)
+        taken = {"operation_id": operation_id, "leased_until": NOW + timedelta(seconds=lease_s)}
+        free = (Row.leased_until <= NOW) | (Row.operation_id == operation_id)
         statement = (
             insert(Row)
             .values(tenant_id=self._tenant_id, sandbox_id=sandbox_id, object_id=object_id, **taken)

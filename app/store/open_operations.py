@@ -10,17 +10,16 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.clock import NOW, seconds_until
 from app.store.rows import OpenOperationRow
 
 Row = OpenOperationRow
 
 OPEN: Final = "open"
 UNKNOWN: Final = "unknown"
-
-_NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 
 
 class OpenOperationRepository:
@@ -33,9 +32,9 @@ class OpenOperationRepository:
     async def begin(self, row: Row, *, lease_s: float) -> None:
         """Write a change down that is about to be sent. Whoever sends it has an answer, or is dead, by then."""
         values = {column.key: getattr(row, column.key) for column in Row.__mapper__.column_attrs}
-        over = _NOW + timedelta(seconds=lease_s)
+        over = NOW + timedelta(seconds=lease_s)
         own = {"tenant_id": self._tenant_id, "state": OPEN, "looks": 0}
-        times = {"started_at": _NOW, "quiet_since": over, "next_look_at": over}
+        times = {"started_at": NOW, "quiet_since": over, "next_look_at": over}
         await self._session.execute(insert(Row).values(values | own | times))
 
     async def close(self, operation_id: UUID) -> bool:
@@ -51,7 +50,7 @@ class OpenOperationRepository:
         statement = (
             update(Row)
             .where(*self._is(operation_id))
-            .values(state=UNKNOWN, quiet_since=func.least(Row.quiet_since, _NOW), next_look_at=_NOW)
+            .values(state=UNKNOWN, quiet_since=func.least(Row.quiet_since, NOW), next_look_at=NOW)
             .returning(Row.operation_id)
         )
         return (await self._session.execute(statement)).first() is not None
@@ -60,7 +59,7 @@ class OpenOperationRepository:
         """Return changes that are to be looked up now; nobody else gets them for ``lease_s`` seconds."""
         due = (
             select(Row.operation_id)
-            .where(Row.tenant_id == self._tenant_id, Row.next_look_at <= _NOW)
+            .where(Row.tenant_id == self._tenant_id, Row.next_look_at <= NOW)
             .order_by(Row.next_look_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -68,19 +67,19 @@ class OpenOperationRepository:
         statement = (
             update(Row)
             .where(Row.tenant_id == self._tenant_id, Row.operation_id.in_(due))
-            .values(next_look_at=_NOW + timedelta(seconds=lease_s), looks=Row.looks + 1)
+            .values(next_look_at=NOW + timedelta(seconds=lease_s), looks=Row.looks + 1)
             .returning(Row)
         )
         return (await self._session.scalars(statement)).all()
 
     async def quiet_for_s(self, operation_id: UUID) -> float:
         """Return since how many seconds nothing more can be sent for a change; negative before that."""
-        seconds = func.extract("epoch", _NOW - Row.quiet_since)
-        return float(await self._session.scalar(select(seconds).where(*self._is(operation_id))) or 0)
+        left = await self._session.scalar(select(seconds_until(Row.quiet_since)).where(*self._is(operation_id)))
+        return -float(left or 0)
 
     async def look_again(self, operation_id: UUID, *, after_s: float | None) -> None:
         """Say when a change is to be looked up next; ``None`` for never."""
-        moment = None if after_s is None else _NOW + timedelta(seconds=after_s)
+        moment = None if after_s is None else NOW + timedelta(seconds=after_s)
         await self._session.execute(update(Row).where(*self._is(operation_id)).values(next_look_at=moment))
 
     async def locked(self, operation_id: UUID) -> Row | None:

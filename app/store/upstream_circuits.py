@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Float, cast, extract, func, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.clock import NOW, seconds_until
 from app.store.notifications import Kind, Notice, Notices
 from app.store.rows import UpstreamCircuitRow
 
 Row = UpstreamCircuitRow
-_NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class UpstreamCircuitRepository:
 
     async def get(self, endpoint: str) -> StoredCircuit | None:
         """Return a circuit that was not always closed."""
-        left = cast(extract("epoch", Row.paused_until - _NOW), Float)
-        statement = select(Row.opens, left, Row.calls_at_once).where(self._is(endpoint))
+        statement = select(Row.opens, seconds_until(Row.paused_until), Row.calls_at_once).where(self._is(endpoint))
         found = (await self._session.execute(statement)).one_or_none()
         return None if found is None else StoredCircuit(found[0], max(0.0, found[1]), found[2])
 
@@ -47,7 +46,7 @@ class UpstreamCircuitRepository:
         """Keep a circuit and tell the other processes."""
         values = {
             "opens": circuit.opens,
-            "paused_until": _NOW + timedelta(seconds=circuit.paused_for_s),
+            "paused_until": NOW + timedelta(seconds=circuit.paused_for_s),
             "calls_at_once": circuit.calls_at_once,
         }
         statement = insert(Row).values(tenant_id=self._tenant_id, endpoint=endpoint, **values)
@@ -60,8 +59,8 @@ class UpstreamCircuitRepository:
         """Take the right to send the one call that tries, once the pause is over; one statement, so one taker."""
         statement = (
             update(Row)
-            .where(self._is(endpoint), Row.paused_until <= _NOW)
-            .values(paused_until=_NOW + timedelta(seconds=lease_s))
+            .where(self._is(endpoint), Row.paused_until <= NOW)
+            .values(paused_until=NOW + timedelta(seconds=lease_s))
             .returning(Row.endpoint)
         )
         return (await self._session.execute(statement)).first() is not None

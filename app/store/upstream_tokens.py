@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Float, cast, delete, extract, func, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.store.clock import NOW, seconds_until
 from app.store.rows import UpstreamTokenRow
 
-_NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 _NO_TOKEN = {"sealed_token": None, "generation": None, "renew_at": None, "usable_until": None}
 _NO_LEASE = {"lease_id": None, "leased_until": None}
 
@@ -41,7 +41,7 @@ class UpstreamTokenRepository:
         """Return the newest token, whether it is still good or not."""
         row = UpstreamTokenRow
         statement = select(
-            row.sealed_token, row.generation, _seconds_until(row.renew_at), _seconds_until(row.usable_until)
+            row.sealed_token, row.generation, seconds_until(row.renew_at), seconds_until(row.usable_until)
         ).where(self._is(credential_id, scopes))
         found = (await self._session.execute(statement)).one_or_none()
         if found is None:
@@ -54,10 +54,10 @@ class UpstreamTokenRepository:
     async def lease(self, credential_id: UUID, scopes: str, *, lease_id: UUID, lease_s: float) -> bool:
         """Take the right to fetch, unless somebody holds it or has just fetched; one statement, so one taker."""
         row = UpstreamTokenRow
-        until = _NOW + timedelta(seconds=lease_s)
+        until = NOW + timedelta(seconds=lease_s)
         taken = {"lease_id": lease_id, "leased_until": until}
-        free = row.leased_until.is_(None) | (row.leased_until <= _NOW)
-        due = row.renew_at.is_(None) | (row.renew_at <= _NOW)
+        free = row.leased_until.is_(None) | (row.leased_until <= NOW)
+        due = row.renew_at.is_(None) | (row.renew_at <= NOW)
         statement = (
             insert(row)
             .values(tenant_id=self._tenant_id, credential_id=credential_id, scopes=scopes, **taken)
@@ -73,8 +73,8 @@ class UpstreamTokenRepository:
         values = {
             "sealed_token": token.sealed_token,
             "generation": token.generation,
-            "renew_at": _NOW + timedelta(seconds=token.renew_in_s),
-            "usable_until": _NOW + timedelta(seconds=token.usable_for_s),
+            "renew_at": NOW + timedelta(seconds=token.renew_in_s),
+            "usable_until": NOW + timedelta(seconds=token.usable_for_s),
         }
         held = self._is(credential_id, scopes) & (UpstreamTokenRow.lease_id == token.generation)
         await self._session.execute(update(UpstreamTokenRow).where(held).values(**values, **_NO_LEASE))
@@ -98,7 +98,3 @@ class UpstreamTokenRepository:
     def _is(self, credential_id: UUID, scopes: str) -> ColumnElement[bool]:
         row = UpstreamTokenRow
         return (row.tenant_id == self._tenant_id) & (row.credential_id == credential_id) & (row.scopes == scopes)
-
-
-def _seconds_until(time: object) -> ColumnElement[float]:
-    return cast(extract("epoch", time - _NOW), Float)
