@@ -19,7 +19,7 @@ from app.errors import GatewayError, InvalidRequest, UnsupportedMediaType
 from app.rest.dry_runs import dry_run_body
 from app.services.door import DryRunEnded, Written
 from app.services.dry_run import DryRun
-from app.services.freshness import Freshness
+from app.services.freshness import AGE, STALE, SYNCED_AT, Freshness
 from app.services.permissions import is_listed, not_listed
 from app.services.versions import etag_of
 from app.upstream.client import Reply
@@ -104,11 +104,8 @@ def _max_age_s(request: Request) -> float | None:
 
 
 def with_freshness(response: Response, found: Freshness) -> Response:
-    """Say in headers how old a cached answer is: ``Age`` in seconds, and whether AEP may have moved on."""
-    if found.age_s is not None and found.synced_at is not None:
-        response.headers["age"] = str(found.age_s)
-        response.headers["x-gateway-synced-at"] = found.synced_at.isoformat()
-    response.headers["x-gateway-stale"] = str(found.stale).lower()
+    """Say in headers how old a cached answer is."""
+    response.headers.update(found.headers)
     return response
 
 
@@ -127,13 +124,13 @@ def document_answer(request: Request, document: Mapping[str, Any]) -> Response:
 
 
 _RELAYED_HEADERS = (aep_headers.LOCATION, "location")
-_KEPT_HEADERS = ("age", "x-gateway-synced-at", "x-gateway-stale")
+_KEPT_HEADERS = (AGE, SYNCED_AT, STALE)
 
 
 def relay_answer(reply: Reply) -> Response:
     """Return AEP's answer as it came: status, body, and the headers that belong to its meaning."""
     headers = {name: reply.headers[name] for name in _RELAYED_HEADERS if name in reply.headers}
-    if "x-gateway-stale" in reply.headers:
+    if STALE in reply.headers:
         # Not AEP's answer but ours, from the cache; AEP's own age would be of no meaning here.
         headers |= {name: reply.headers[name] for name in _KEPT_HEADERS if name in reply.headers}
     if reply.body is None:

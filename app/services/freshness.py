@@ -15,6 +15,9 @@ from app.store.database import Database
 from app.store.rows import SyncStateRow
 from app.store.sync_states import Cached
 
+AGE: Final = "age"
+SYNCED_AT: Final = "x-gateway-synced-at"
+STALE: Final = "x-gateway-stale"
 _KNOWN_FOR_S: Final = 0.25
 """How long a state is taken for what it was, so that the objects of one answer do not each ask for it."""
 _MOST_KNOWN: Final = 1_000
@@ -32,6 +35,14 @@ class Freshness:
     def age_s(self) -> int | None:
         """Seconds since then."""
         return None if self.synced_at is None else max(0, int((datetime.now(UTC) - self.synced_at).total_seconds()))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How an answer over HTTP says it: ``Age`` in seconds, and whether AEP may have moved on."""
+        stale = {STALE: str(self.stale).lower()}
+        if self.synced_at is None:
+            return stale
+        return {AGE: str(self.age_s), SYNCED_AT: self.synced_at.isoformat()} | stale
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from app.aep import paging
 from app.context import RequestContext
@@ -44,7 +45,7 @@ class KeptObjectService:
                 raise
             headers = await self._headers(ctx, resource, problem)
             try:
-                page = paging.parse_p2(_Query(query), sortable={"creationTime"}, default_sort=_ORDER)
+                page = paging.parse_p2(query, sortable={"creationTime"}, default_sort=_ORDER)
             except InvalidRequest:
                 raise problem from None  # it is AEP's to refuse
         async with self._database.read(ctx.tenant.id) as unit:
@@ -71,16 +72,4 @@ class KeptObjectService:
         found = await self._freshness.of(ctx, resource)
         if found.synced_at is None:
             raise problem
-        return {
-            "age": str(found.age_s),
-            "x-gateway-synced-at": found.synced_at.isoformat(),
-            "x-gateway-stale": "true",
-        }
-
-
-class _Query(dict[str, Any]):
-    """A query string whose parameters are there once."""
-
-    def getlist(self, name: str) -> list[str]:
-        """Return the values of a parameter."""
-        return [self[name]] if name in self else []
+        return replace(found, stale=True).headers
