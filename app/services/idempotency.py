@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import msgspec
 import rfc8785
 
 from app.aep import headers as aep_headers
@@ -20,7 +19,7 @@ from app.audit.chain import keepable
 from app.context import RequestContext
 from app.errors import InvalidRequest, KeyReused, RequestInFlight
 from app.store.database import ReadUnit
-from app.store.idempotency_keys import DONE, UNKNOWN, KeyScope
+from app.store.idempotency_keys import DONE, UNKNOWN, KeptAnswer, KeyScope
 from app.store.rows import IdempotencyKeyRow
 from app.upstream.client import Call, Reply
 
@@ -113,11 +112,10 @@ def in_flight(*, unknown: bool = False) -> RequestInFlight:
 def to_answer(kept: Any, reply: Reply) -> str:
     """Return what a key remembers: AEP's reply, and the value as its `Memory` keeps it."""
     headers = {name: reply.headers[name] for name in _KEPT_HEADERS if name in reply.headers}
-    answer = {"status": reply.status, "headers": headers, "body": reply.body, "value": kept}
-    return msgspec.json.encode(answer).decode()
+    return KeptAnswer(reply.status, headers, reply.body, kept).encode()
 
 
 def from_answer(answer: str) -> tuple[Any, Reply]:
     """Return the kept value and AEP's reply of a finished change."""
-    found = msgspec.json.decode(answer)
-    return found["value"], Reply(found["status"], found["body"], found["headers"])
+    found = KeptAnswer.decode(answer)
+    return found.value, Reply(found.status, found.body, found.headers)

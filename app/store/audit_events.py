@@ -122,15 +122,6 @@ class AuditEventRepository:
         first, last = (await self._session.execute(statement)).one()
         return None if first is None else (first, last)
 
-    async def unresolved(self, *, before: datetime) -> Sequence[Row]:
-        """Return intents written before a moment that no outcome followed."""
-        statement = (
-            select(Row)
-            .where(Row.tenant_id == self._tenant_id, Row.phase == "intent", Row.at < before, ~_is_superseded())
-            .order_by(Row.sequence)
-        )
-        return (await self._session.scalars(statement)).all()
-
     async def created(self, resource_ids: Sequence[str]) -> set[str]:
         """Return those of AEP's objects that are known to have been created through the gateway."""
         statement = select(Row.resource_id).where(

@@ -6,11 +6,13 @@ old; one whose change has no known outcome yet never does, since repeating that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +38,25 @@ class KeyScope:
     actor_id: UUID
     operation: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What a key is answered with: AEP's answer to the change, and the ``value`` made of it, all plain JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    value: Any
+
+    def encode(self) -> str:
+        """Return the text that is kept."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> KeptAnswer:
+        """Read what `encode` wrote."""
+        return msgspec.json.decode(text, type=cls)
 
 
 class IdempotencyKeyRepository:

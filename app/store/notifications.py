@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -146,25 +146,6 @@ def _joined(pending: Iterable[Notice]) -> list[Notice]:
         else Notice(notice.tenant_id, notice.kind, sandbox_id=notice.sandbox_id)
         for notice in notices
     ]
-
-
-class NoticeSource(Protocol):
-    """What parts that want to know of changes need; `NotificationListener` is the one that there is."""
-
-    @property
-    def live(self) -> bool:
-        """Whether notices arrive now."""
-        ...
-
-    def add_handler(self, handler: Handler) -> Callable[[], None]:
-        """Call ``handler`` for every notice, of every tenant, from now on; returns what takes it away again."""
-        ...
-
-    def subscribe(
-        self, tenant_id: UUID, *, sandbox_id: UUID | None = None, kinds: Iterable[Kind] | None = None
-    ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[Notice]]:
-        """Open a feed of one tenant's notices, of one sandbox and of some kinds when these are given."""
-        ...
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from app.context import Actor, ActorKind, Entrance
 from app.errors import UpstreamRefused, UpstreamUnavailable
 from app.settings import WriteSettings
 from app.store.database import Database, WriteUnit
+from app.store.idempotency_keys import KeptAnswer
 from app.store.open_operations import OPEN
 from app.store.revisions import Origin
 from app.store.rows import OpenOperationRow
@@ -179,13 +180,11 @@ class Reconciler:
 
 
 def _answer(row: OpenOperationRow, body: Any, value: Any) -> str:
-    """Return what a key remembers, as AEP would have answered; see `app.services.idempotency`."""
-    status = _STATUS.get(row.call, 200)
+    """Return what a key remembers, as AEP would have answered."""
     headers = {}
     if isinstance(body, dict) and "id" in body:
         headers[aep_headers.LOCATION] = paths.resource(paths.SEGMENT_DEFINITIONS, body["id"])
-    answer = {"status": status, "headers": headers, "body": body, "value": value}
-    return msgspec.json.encode(answer).decode()
+    return KeptAnswer(_STATUS.get(row.call, 200), headers, body, value).encode()
 
 
 def _operation(row: OpenOperationRow) -> Operation:
