@@ -72,8 +72,9 @@ async def test_a_definitions_life_is_told_in_order(
 async def test_what_is_as_it_was_and_what_is_rolled_back_is_not_told(
     database: Database, luma: MadeTenant, listener: NotificationListener
 ) -> None:
-    await _put(database, luma, "Gold")
     async with listener.subscribe(luma.id) as feed:
+        await _put(database, luma, "Gold")
+        assert [one.id for one in await _take(feed, 1)] == ["Gold"]
         await _put(database, luma, "Gold")
         with contextlib.suppress(RuntimeError):
             async with database.write(luma.id) as unit:
