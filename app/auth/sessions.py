@@ -6,7 +6,6 @@ time without use, and after an absolute time whatever its use; signing out ends 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from app.context import Actor, ActorKind, Entrance
 from app.errors import Unauthenticated
 from app.store.database import Database
 from app.store.rows import SessionRow
+from app.tenancy.access_keys import hash_of
 
 COOKIE = "segment_gateway_session"
 
@@ -66,7 +66,7 @@ class Sessions:
             id=uuid4(),
             tenant_id=actor.tenant_id,
             person_id=actor.id,
-            token_hash=_hash(token),
+            token_hash=hash_of(token),
             created_at=now,
             seen_at=now,
             expires_at=now + timedelta(seconds=self._lifetime_s),
@@ -104,17 +104,13 @@ class Sessions:
                 await self._recorder.record(unit, operation, Phase.RECORDED)
 
     async def _row(self, token: str) -> SessionRow | None:
-        wanted = _hash(token)
+        wanted = hash_of(token)
         async with self._database.lookup(wanted.hex()) as directory:
             return await directory.session(wanted)
 
 
 def _operation(action: Action, actor: Actor, row: SessionRow, request_id: str) -> Operation:
     return Operation(action, Resource("session", str(row.id), actor.name), actor, Entrance.SIGN_IN, request_id)
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
 
 
 def _ended() -> SessionEnded:

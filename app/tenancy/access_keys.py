@@ -23,5 +23,5 @@ def new_client_secret() -> str:
 
 
 def hash_of(credential: str) -> bytes:
-    """Return what is stored of a key or of a client secret."""
+    """Return what is stored of a key, a client secret or a session."""
     return hashlib.sha256(credential.encode()).digest()

@@ -35,7 +35,7 @@ from app.errors import (
 from app.settings import UpstreamSettings
 from app.telemetry import Metrics
 from app.upstream.circuits import Circuits, endpoint_of
-from app.upstream.connection import Connection, ConnectionSource, Target
+from app.upstream.connection import Connection, ConnectionSource, Target, aep_headers_of
 from app.upstream.tokens import CredentialRefused, TokenCache
 
 log = structlog.get_logger(__name__)
@@ -176,15 +176,7 @@ class AEPClient:
         return fallback, await self._tokens.token(fallback)
 
     async def _send(self, connection: Connection, target: Target, call: Call, token: str) -> httpx.Response:
-        headers = {
-            aep_headers.AUTHORIZATION: f"Bearer {token}",
-            aep_headers.API_KEY: connection.client_id,
-            aep_headers.IMS_ORG: connection.ims_org_id,
-            aep_headers.SANDBOX: target.sandbox_name,
-            aep_headers.REQUEST_ID: target.request_id,
-            "accept": "application/json",
-            **dict(call.headers),
-        }
+        headers = aep_headers_of(connection, token, target.request_id, target.sandbox_name) | dict(call.headers)
         url = connection.platform_url.rstrip("/") + call.path
         try:
             return await self._http.request(

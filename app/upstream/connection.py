@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from app.aep import headers
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -23,6 +25,18 @@ class Connection:
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...]
     fallback: Connection | None = None
+
+
+def aep_headers_of(connection: Connection, token: str, request_id: str, sandbox: str | None) -> dict[str, str]:
+    """Return the headers with which every call to AEP is made; without a sandbox it is about the organization."""
+    found = {
+        headers.AUTHORIZATION: f"Bearer {token}",
+        headers.API_KEY: connection.client_id,
+        headers.IMS_ORG: connection.ims_org_id,
+        headers.REQUEST_ID: request_id,
+        "accept": "application/json",
+    }
+    return found if sandbox is None else found | {headers.SANDBOX: sandbox}
 
 
 class ConnectionSource(Protocol):

@@ -20,13 +20,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.aep import headers as aep_headers
 from app.aep import paths
 from app.aep.errors import AEPError, read_error
 from app.aep.headers import new_request_id
 from app.context.permissions import Permission
 from app.errors import UpstreamUnavailable
-from app.upstream.connection import Connection
+from app.upstream.connection import Connection, aep_headers_of
 from app.upstream.tokens import CredentialRefused, request_token
 
 STEP_TIMEOUT_S = 10.0
@@ -159,15 +158,7 @@ class Probe:
         return f"good for {life_s / 3600:.1f} h, scopes {', '.join(self._connection.scopes)}"
 
     async def _call(self, method: str, path: str, *, sandbox: str | None = None, body: Any = None) -> dict[str, Any]:
-        headers = {
-            aep_headers.AUTHORIZATION: f"Bearer {self._token}",
-            aep_headers.API_KEY: self._connection.client_id,
-            aep_headers.IMS_ORG: self._connection.ims_org_id,
-            aep_headers.REQUEST_ID: new_request_id(),
-            "accept": "application/json",
-        }
-        if sandbox is not None:
-            headers[aep_headers.SANDBOX] = sandbox
+        headers = aep_headers_of(self._connection, str(self._token), new_request_id(), sandbox)
         url = self._connection.platform_url.rstrip("/") + path
         try:
             answer = await self._http.request(method, url, headers=headers, json=body, timeout=STEP_TIMEOUT_S)
