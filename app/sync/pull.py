@@ -30,7 +30,7 @@ from app.store.database import Database
 from app.store.rows import SyncStateRow, TenantSchemaRow
 from app.store.sync_states import Cached, SyncMode
 from app.sync.drift import DriftRecorder
-from app.sync.resources import FINAL_STATUSES, RESOURCES, SEGMENT_JOBS, KeptObjects, Resource, Scope
+from app.sync.resources import FINAL_STATUSES, RESOURCES, ByID, KeptObjects, Resource, Scope
 from app.telemetry import Metrics
 from app.upstream import schemas
 from app.upstream.client import AEPClient
@@ -190,7 +190,8 @@ class SandboxPuller:
     async def _read_changes(self, read: _Read) -> int | None:
         """Read what changed; return how many objects that were, or ``None`` when everything must be read."""
         if isinstance(read.resource, KeptObjects):
-            return await self._read_unfinished(read) if read.resource.by_id is not None else None
+            by_id = read.resource.by_id
+            return None if by_id is None else await self._read_unfinished(read, by_id)
         pages = read.resource.changed(self._client, read.target)
         if pages is None or read.state is None or read.state.cursor_ms is None:
             return None
@@ -218,7 +219,7 @@ class SandboxPuller:
         await self._sweep(read, list(recent))
         return changed
 
-    async def _read_unfinished(self, read: _Read) -> int:
+    async def _read_unfinished(self, read: _Read, by_id: ByID) -> int:
         """Read jobs that are new, and those again that had not ended."""
         async with self._database.read(read.target.tenant_id) as unit:
             known = await unit.cached_objects.statuses(read.sandbox_id, read.resource.cached)
@@ -228,8 +229,8 @@ class SandboxPuller:
             if any(item["id"] in known for item in page.items):
                 break  # newest first: all that follow are known
         open_ids = [key for key, status in known.items() if status not in FINAL_STATUSES and key not in found]
-        if open_ids and SEGMENT_JOBS.by_id is not None:
-            found |= await SEGMENT_JOBS.by_id(self._client, read.target, open_ids)
+        if open_ids:
+            found |= await by_id(self._client, read.target, open_ids)
         async with self._database.write(read.target.tenant_id) as unit:
             changed = await read.resource.store(unit, read.scope, list(found.values()))
             await unit.sync_states.succeeded(read.sandbox_id, read.resource.cached, at=read.began, cursor_ms=None)

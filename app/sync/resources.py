@@ -16,6 +16,7 @@ from app.upstream.connection import Target
 from app.upstream.listing import Listed
 
 Document = dict[str, Any]
+ByID = Callable[[AEPClient, Target, Sequence[str]], Awaitable[Mapping[str, Document]]]
 FINAL_STATUSES: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
@@ -147,7 +148,7 @@ class KeptObjects:
 
     cached: Cached
     list_pages: Callable[[AEPClient, Target], AsyncIterator[Listed]]
-    by_id: Callable[[AEPClient, Target, Sequence[str]], Awaitable[Mapping[str, Document]]] | None = None
+    by_id: ByID | None = None
 
     def pages(self, client: AEPClient, target: Target) -> AsyncIterator[Listed]:
         """Yield every page, newest first."""
