@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.context import RequestContext
-from app.errors import InvalidRequest
 from app.rest.plumbing import Routes, json_answer, read_instant, read_number
-from app.services.audit import AuditService
+from app.services.audit import AuditService, read_actor_id
 from app.services.freshness import FreshnessService, SyncStatus
 from app.services.paging import Page, PageArgs
 from app.services.viewer import ViewerService
@@ -82,7 +80,7 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
         query = request.query_params
         wanted = AuditEventFilter(
             actor_kind=query.get("actorKind"),
-            actor_id=_actor_id(query.get("actorId")),
+            actor_id=read_actor_id(query.get("actorId"), "actorId"),
             actor_name=query.get("actorName"),
             action=query.get("action"),
             phase=query.get("phase"),
@@ -118,15 +116,6 @@ def add_audit_events(routes: Routes, audit: AuditService) -> None:
 
     routes.add("GET", "/v1/audit-events", list_all)
     routes.add("GET", "/v1/audit-events/{id}/proof", prove)
-
-
-def _actor_id(text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRequest("actorId must be the id that an event gives.", path=("actorId",)) from None
 
 
 def _page(page: Page[AuditEventRow]) -> dict[str, Any]:

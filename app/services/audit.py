@@ -9,7 +9,7 @@ from uuid import UUID
 from app.audit.export import document_of
 from app.audit.proofs import leaves_of, prove_consistency, prove_inclusion
 from app.context import RequestContext
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidRequest, NotFound
 from app.services.paging import Page, PageArgs, number_cursor, to_number_window
 from app.services.permissions import require
 from app.store.audit_events import AuditEventFilter
@@ -92,6 +92,16 @@ class AuditService:
         path = await prove_inclusion(leaves, event.sequence - 1, newest.size)
         steps = None if consistent_from is None else await prove_consistency(leaves, consistent_from, newest.size)
         return EventProof(document_of(event), newest, path, steps)
+
+
+def read_actor_id(text: str | None, *path: str) -> UUID | None:
+    """Return the actor that a filter names at ``path``. Raises `InvalidRequest`."""
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRequest("actorId must be the id that an event gives.", path=path) from None
 
 
 def _event_id(text: str) -> UUID:

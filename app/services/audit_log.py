@@ -30,16 +30,10 @@ Document = dict[str, Any]
 _DENIED: Final = "Deny"
 _ALLOWED: Final = "Allow"
 _DONE: Final = frozenset({Phase.SUCCEEDED, Phase.RECORDED})
-_ASSET_TYPES: Final = {
-    "audience": "Segment",
-    "audience_metrics": "Segment",
-    "external_audience": "Segment",
-    "external_audience_run": "Segment",
-    "segment_definition": "Segment",
-    "segment_job": "Segment",
-    "export_job": "Segment",
-    "preview": "Segment",
-    "schedule": "Segment",
+# What AEP's log calls a segment, or has no word for and is about segments.
+_SEGMENTS: Final = {
+    *("audience", "audience_metrics", "external_audience", "external_audience_run", "segment_definition"),
+    *("segment_job", "export_job", "preview", "schedule"),
 }
 # AEP's words, where its log and ours differ; a segment job evaluates and an export job exports.
 _ACTIONS: Final = {
@@ -92,7 +86,8 @@ class AuditLogService:
         wanted = _filter_of(query, *bounds)
         async with self._database.read(ctx.tenant.id) as unit:
             span = await unit.audit_events.span()
-            last = min(query.up_to, span[1]) if query.up_to is not None and span else span[1] if span else 0
+            newest = span[1] if span else 0
+            last = newest if query.up_to is None else min(query.up_to, newest)
             rows = (await unit.audit_events.window(replace(wanted, up_to=last), NumberWindow(limit))).rows
             sandboxes = {one.name: one.aep_id for one in await unit.tenancy.sandboxes()}
         found = [(epoch_ms(row.at), _document(ctx, row, sandboxes)) for row in rows]
@@ -147,7 +142,7 @@ def _status_of(phase: Phase) -> str:
 
 def _asset_type_of(action: Action) -> str:
     subject = action.value.split(":")[1]
-    return _ASSET_TYPES.get(subject, subject.replace("_", " ").title())
+    return "Segment" if subject in _SEGMENTS else subject.replace("_", " ").title()
 
 
 def _action_of(action: Action) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
-from app.errors import InvalidRequest
 from app.graphql.context import Info
 from app.graphql.ids import to_global_id
 from app.graphql.types.shared import Node, PageInfo, page_info, to_instant
+from app.services.audit import read_actor_id
 from app.services.paging import Page, PageArgs
 from app.store.audit_events import AuditEventFilter
 from app.store.rows import AuditEventRow
@@ -155,7 +154,7 @@ class AuditEventFilterInput:
         """Return the filter as the service takes it."""
         return AuditEventFilter(
             actor_kind=self.actor_kind.value if self.actor_kind else None,
-            actor_id=_actor_id(self.actor_id),
+            actor_id=read_actor_id(self.actor_id, "filter", "actorId"),
             actor_name=self.actor_name,
             action=self.action,
             phase=self.phase.value if self.phase else None,
@@ -167,12 +166,3 @@ class AuditEventFilterInput:
             since=to_instant(self.since, "filter", "since") if self.since else None,
             until=to_instant(self.until, "filter", "until") if self.until else None,
         )
-
-
-def _actor_id(text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRequest("actorId must be the id that an event gives.", path=("filter", "actorId")) from None
