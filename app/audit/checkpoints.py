@@ -107,9 +107,7 @@ class CheckpointWriter:
 
     async def write_all(self) -> None:
         """Write a checkpoint of every tenant's chain that has grown."""
-        async with self._database.directory() as directory:
-            tenants = [tenant.id for tenant in await directory.tenants()]
-        for tenant_id in tenants:
+        for tenant_id in await self._database.tenant_ids():
             await self.write(tenant_id)
 
     async def write(self, tenant_id: UUID) -> AuditCheckpointRow | None:

@@ -221,6 +221,11 @@ class Database:
         async with self._transaction({"app.directory": "on"}) as session:
             yield DirectoryRepository(session)
 
+    async def tenant_ids(self) -> list[UUID]:
+        """Return the id of every tenant, for what goes over all of them one by one."""
+        async with self.directory() as directory:
+            return [row.id for row in await directory.tenants()]
+
     @asynccontextmanager
     async def _transaction(
         self, variables: Mapping[str, str], *, read_only: bool = False

@@ -89,10 +89,8 @@ class Reconciler:
 
     async def run_once(self) -> list[Settled]:
         """Look up every change that is due, and return what was found."""
-        async with self._database.directory() as directory:
-            tenants = [row.id for row in await directory.tenants()]
         found: list[Settled] = []
-        for tenant_id in tenants:
+        for tenant_id in await self._database.tenant_ids():
             async with self._database.write(tenant_id) as unit:
                 due = list(await unit.open_operations.take_due(limit=_AT_ONCE, lease_s=self._lease_s))
             found += [await self._look(operation) for operation in due]

@@ -44,7 +44,7 @@ class KeyRotation:
     async def numbers(self) -> dict[bytes, int]:
         """Return how many values are sealed under each key id, over all tenants."""
         numbers: Counter[bytes] = Counter()
-        for tenant_id in await self._tenants():
+        for tenant_id in await self._database.tenant_ids():
             async with self._database.read(tenant_id) as unit:
                 for column in COLUMNS:
                     if column.of_tenant:
@@ -65,7 +65,7 @@ class KeyRotation:
             if not column.of_tenant:
                 while done := await self._reseal_own(column):
                     total += done
-        for tenant_id in await self._tenants():
+        for tenant_id in await self._database.tenant_ids():
             for column in COLUMNS:
                 if column.of_tenant:
                     while done := await self._reseal_tenants(tenant_id, column, author):
@@ -92,7 +92,3 @@ class KeyRotation:
             opened = self._sealer.open(bytes(row[column.column.name]), owner=owner)
             await values.replace(column, row, self._sealer.seal(opened, owner=owner))
         return len(rows)
-
-    async def _tenants(self) -> list[UUID]:
-        async with self._database.directory() as directory:
-            return [row.id for row in await directory.tenants()]
