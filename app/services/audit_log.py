@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 _DENIED: Final = "Deny"
 _ALLOWED: Final = "Allow"
-_DONE: Final = frozenset({Phase.SUCCEEDED, Phase.RECORDED})
+_FAILED: Final = frozenset({Phase.FAILED, Phase.UNKNOWN})
 # What AEP's log calls a segment, or has no word for and is about segments.
 _SEGMENTS: Final = {
     *("audience", "audience_metrics", "external_audience", "external_audience_run", "segment_definition"),
@@ -109,8 +109,8 @@ def _document(ctx: RequestContext, row: AuditEventRow, sandboxes: Mapping[str, s
     outcome = {
         **about,
         "id": str(row.id),
-        "status": "Success" if phase in _DONE else "Failure",
-        "failureCode": "" if phase in _DONE else _failure_of(row),
+        "status": "Failure" if phase in _FAILED else "Success",
+        "failureCode": _failure_of(row) if phase in _FAILED else "",
         "permissionType": "Write",
     }
     return {
