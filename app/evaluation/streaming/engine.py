@@ -142,7 +142,7 @@ class StreamingEngine:
                     for one in match.decisive
                     if (events & one.needed == one.needed and not events & one.bit) or lanes & one.ending
                 )
-            self._settle(profile, events, 0, chains)
+            self._settle_again(profile, events, chains)
 
     def _keep(self, profile: Profile, kept: KeptEvent, match: Match) -> int:
         """Remember an event and set the timers for it; return the lanes that it makes hold now."""
@@ -194,7 +194,7 @@ class StreamingEngine:
         self.now = now
         if self._restless:
             for profile in self._profiles.values():
-                self._settle(profile, profile.events, 0, ())
+                self._settle_again(profile, profile.events, ())
 
     def _look_again(self, profile: Profile, reasons: list[Reason]) -> None:
         events = profile.events
@@ -212,7 +212,7 @@ class StreamingEngine:
                 chains += reason.chains
         if self._daily and self.now % DAY_US == 0:
             self._timers.add(self.now + DAY_US, profile, LookAgain(()))
-        self._settle(profile, events | started, 0, chains)
+        self._settle_again(profile, events | started, chains)
 
     def _end(self, profile: Profile, held: Held) -> int:
         """Let go of what has left a window; return the lanes that do not hold any more."""
@@ -249,11 +249,17 @@ class StreamingEngine:
 
     # Outcome
 
+    def _settle_again(self, profile: Profile, events: int, chains: tuple[Chain, ...]) -> None:
+        """Settle a profile that was settled before: nothing follows where nothing has changed.
+
+        A new profile is different: rules that say *not* hold for it before anything has.
+        """
+        if events != profile.events or chains or self.rules.wholes:
+            self._settle(profile, events, 0, chains)
+
     def _settle(self, profile: Profile, events: int, changed_facts: int, chains: tuple[Chain, ...]) -> None:
         """Find out what follows from the lanes that hold now."""
         rules = self.rules
-        if events == profile.events and not changed_facts and not chains and not rules.wholes:
-            return
         for chain in chains:
             events = self._check_chain(profile, chain, events)
         if rules.wholes:

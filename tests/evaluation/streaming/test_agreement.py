@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app import pql
@@ -19,6 +19,10 @@ Documents = dict[str, dict[str, Any]]
 
 
 @given(texts=st.lists(rules, min_size=1, max_size=6), walk=steps)
+@example(
+    texts=['not (xEvent[eventType = "commerce.checkouts" and timestamp occurs <= 24 hours before now])'],
+    walk=[("event", "ann", "event-0", {"eventType": "other"}, -1, timedelta(0))],
+)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_memberships_are_those_of_the_reference_at_every_step(texts: list[str], walk: list[Step]) -> None:
     definitions = {f"segment-{number}": checked(text) for number, text in enumerate(texts)}
